@@ -1,0 +1,1 @@
+"""The pure part: names, selection, the generator, unit draws, statistics, sensitivity, schedules."""

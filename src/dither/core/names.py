@@ -1,0 +1,148 @@
+"""Canonical names: what a parameter is called, whatever wraps its model.
+
+The canonical name is the path inside the backbone. Wrappers are removed component by component
+(torch.compile, DDP, FSDP, activation checkpointing, DeepSpeed, PEFT), the backbone's own
+prefix (`base_model_prefix` of transformers) is removed, and what stands outside the backbone is called
+`head:<path>`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+HEAD = "head:"
+
+_WRAPPERS = frozenset(
+    ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
+)
+# Inside a PEFT model a replaced layer keeps its own weights under base_layer, and the weights of the
+# adapter called "default" lie one component deeper than the container (lora_A, modules_to_save, ...).
+_PEFT_COMPONENTS = frozenset(["base_layer", "default"])
+
+
+@dataclass(frozen=True)
+class NamedParameter:
+    """A parameter with its names.
+
+    Attributes:
+        name: canonical.
+        path: as the model's own `named_parameters` gives it.
+        parameter: the tensor itself.
+        tied_to: canonical name of the parameter that is the same tensor and came first, or None.
+    """
+
+    name: str
+    path: str
+    parameter: nn.Parameter
+    tied_to: str | None = None
+
+    @property
+    def in_head(self) -> bool:
+        """Whether it stands outside the backbone."""
+        return self.name.startswith(HEAD)
+
+
+def named_parameters(model: nn.Module) -> list[NamedParameter]:
+    """All parameters of a model with their canonical names, in the model's own order.
+
+    Of tied parameters, one object or two on the same memory, the first counts; the others are listed with
+    `tied_to`.
+
+    Raises:
+        ValueError: two different parameters have one canonical name.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+        >>> [row.name for row in named_parameters(nn.DataParallel(net))]
+        ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
+    prefix = _backbone_prefix(model)
+    first: dict[object, str] = {}
+    paths: dict[str, str] = {}
+    rows = []
+    for path, parameter in model.named_parameters(remove_duplicate=False):
+        name = canonical_name(path, prefix)
+        tied_to = first.get(_identity(parameter))
+        if tied_to is None and name in paths:
+            raise ValueError(
+                f"parameters {paths[name]!r} and {path!r} have one canonical name, {name!r}, so they would "
+                "get the same noise; rename one of the modules, or pass the inner model"
+            )
+        if tied_to is None:
+            first[_identity(parameter)] = name
+            paths[name] = path
+        rows.append(NamedParameter(name, path, parameter, tied_to))
+    return rows
+
+
+def _identity(parameter: nn.Parameter) -> object:
+    """What tied parameters share: their memory, or the object where that is none of an ordinary tensor's."""
+    ordinary = type(parameter) in (nn.Parameter, Tensor) and not parameter.is_meta and parameter.numel() > 0
+    if not ordinary or parameter.layout != torch.strided:
+        return id(parameter)
+    return parameter.device, parameter.data_ptr(), parameter.numel()
+
+
+def canonical_name(path: str, backbone_prefix: str = "") -> str:
+    """Canonical name of one path of `named_parameters`.
+
+    Args:
+        path: dotted path, wrappers and all.
+        backbone_prefix: `base_model_prefix` if the model has a backbone under that name, else "".
+
+    Example:
+        >>> canonical_name("module.bert.encoder.layer.0.output.dense.weight", "bert")
+        'encoder.layer.0.output.dense.weight'
+        >>> canonical_name("base_model.model.bert.pooler.dense.lora_A.default.weight", "bert")
+        'pooler.dense.lora_A.weight'
+        >>> canonical_name("classifier.weight", "bert")
+        'head:classifier.weight'
+    """
+    name = _without_wrappers(path)
+    if not backbone_prefix:
+        return name
+    inside = name.removeprefix(backbone_prefix + ".")
+    return inside if inside != name else HEAD + name
+
+
+def _without_wrappers(path: str) -> str:
+    components = [part for part in path.split(".") if part not in _WRAPPERS]
+    if components[:2] == ["base_model", "model"]:
+        components = components[2:]
+    last = len(components) - 1
+    kept = [part for i, part in enumerate(components) if i == last or part not in _PEFT_COMPONENTS]
+    return ".".join(kept)
+
+
+def _backbone_prefix(model: nn.Module) -> str:
+    """The prefix under which a model holds its backbone, or "" where it holds none apart."""
+    prefixes = (getattr(module, "base_model_prefix", "") for module in _wrapper_chain(model))
+    prefix = next((value for value in prefixes if isinstance(value, str) and value), "")
+    paths = (_without_wrappers(path) for path, _ in model.named_parameters(remove_duplicate=False))
+    return prefix if prefix and any(path.startswith(prefix + ".") for path in paths) else ""
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside its wrappers: the innermost of the chain DDP, FSDP, torch.compile, PEFT.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> unwrapped(nn.DataParallel(net)) is net
+        True
+    """
+    return _wrapper_chain(model)[-1]
+
+
+def _wrapper_chain(model: nn.Module) -> list[nn.Module]:
+    """The model, what it wraps, and so on inwards."""
+    chain = [model]
+    while True:
+        children = dict(chain[-1].named_children())
+        if len(children) == 1 and (wrapped := next(iter(children))) in _WRAPPERS:
+            chain.append(children[wrapped])
+        elif hasattr(chain[-1], "peft_config") and "base_model" in children:
+            tuner = children["base_model"]  # the layer of PEFT that holds the model under `model`
+            chain += [tuner, *(child for name, child in tuner.named_children() if name == "model")]
+        else:
+            return chain

@@ -1,0 +1,93 @@
+"""Which tensors a method touches: glob patterns on canonical names."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from math import isfinite
+
+Patterns = str | Iterable[str] | None
+Strength = float | Mapping[str, float]
+
+
+def as_patterns(patterns: Patterns) -> tuple[str, ...]:
+    """One pattern, several or none, as a tuple.
+
+    Example:
+        >>> as_patterns("encoder.*"), as_patterns(None)
+        (('encoder.*',), ())
+    """
+    if patterns is None:
+        return ()
+    if not isinstance(patterns, Iterable):
+        raise TypeError(
+            f"patterns are {patterns!r}; give a glob such as 'encoder.layer.0.*', or a list of them"
+        )
+    listed = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    for pattern in listed:
+        if not isinstance(pattern, str) or not pattern:
+            raise TypeError(f"a pattern is {pattern!r}; it must be a glob such as 'encoder.layer.0.*'")
+    return listed
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether any pattern fits the whole name; `*` spans dots.
+
+    Example:
+        >>> matches("encoder.layer.0.output.dense.bias", ["*.bias"])
+        True
+    """
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def check_patterns_used(patterns: Iterable[str], names: Sequence[str], option: str) -> None:
+    """Refuse a pattern that fits no tensor: it is a typing error more often than a wish.
+
+    Example:
+        >>> check_patterns_used(["*.biass"], ["dense.bias"], option="exclude")
+        Traceback (most recent call last):
+        ...
+        ValueError: exclude='*.biass' fits none of the 1 tensors; nearest name: 'dense.bias'
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
+            hint = f"; nearest name: {near[0]!r}" if near else ""
+            raise ValueError(f"{option}={pattern!r} fits none of the {len(names)} tensors{hint}")
+
+
+def check_strength(value: object, option: str = "noise_lambda") -> Strength:
+    """Return a noise strength λ, or a map of patterns to strengths, if it is one.
+
+    Example:
+        >>> check_strength(0.15)
+        0.15
+        >>> check_strength(-0.1)
+        Traceback (most recent call last):
+        ...
+        ValueError: noise_lambda is -0.1; it must be a finite number >= 0, such as 0.15
+    """
+    if isinstance(value, Mapping):
+        if not value:
+            raise ValueError(f"{option} is an empty map; give patterns and strengths, such as {{'*': 0.15}}")
+        return {str(key): _check_number(item, f"{option}[{key!r}]") for key, item in value.items()}
+    return _check_number(value, option)
+
+
+def _check_number(value: object, option: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{option} is {value!r}; it must be a finite number >= 0, such as 0.15")
+    if not isfinite(value) or value < 0:
+        raise ValueError(f"{option} is {value}; it must be a finite number >= 0, such as 0.15")
+    return float(value)
+
+
+def strength_of(name: str, strength: Strength) -> float | None:
+    """The strength for one tensor: of the first pattern that fits, or None where none does.
+
+    Example:
+        >>> strength_of("embeddings.word.weight", {"embeddings.*": 0.05, "*": 0.15})
+        0.05
+    """
+    if not isinstance(strength, Mapping):
+        return strength
+    return next((value for pattern, value in strength.items() if fnmatchcase(name, pattern)), None)

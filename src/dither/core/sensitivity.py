@@ -1,0 +1,85 @@
+"""The rule of PATS: how much a weight matters for the task, and how much noise it gets for it.
+
+Only the abstract of the paper was at hand (Zhang, Fu, Zhang and Cui, "PATS: Sensitivity-aware Noisy
+Learning for Pretrained Language Models", EMNLP 2022, doi 10.18653/v1/2022.emnlp-main.241), so these
+formulas are *our reconstruction* from it. A reader who has the paper changes `insensitivity`.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dither.core.noise import SensitivityRule
+from dither.core.statistics import float32, total
+
+
+def sensitivity(weight: Tensor, gradient: Tensor) -> Tensor:
+    """First-order estimate of the change of the loss if a weight were zeroed: s = |W ⊙ G|, in float32.
+
+    Example:
+        >>> sensitivity(torch.tensor([2.0, -1.0, 0.0]), torch.tensor([0.5, 3.0, 1.0]))
+        tensor([1., 3., 0.])
+    """
+    return (weight.to(torch.float32) * gradient.to(torch.float32)).abs_()
+
+
+def insensitivity(average: Tensor, mean: float | Tensor, gamma: float) -> Tensor:
+    """How little a weight matters: r = max(0, 1 − e / m)^γ, in [0, 1].
+
+    Args:
+        average: e, the moving average of the sensitivity, float32, any shape.
+        mean: m, the mean of e over the elements that were active at the step before, > 0.
+        gamma: γ > 0; 1 and 2 are exact in every backend, others to 2 units in the last place.
+
+    Example:
+        >>> insensitivity(torch.tensor([0.0, 1.0, 5.0]), mean=2.0, gamma=1.0)
+        tensor([1.0000, 0.5000, 0.0000])
+    """
+    # By a tensor: a GPU divides by a number through its reciprocal, which is not rounded alike.
+    divisor = torch.as_tensor(mean, dtype=torch.float32, device=average.device)
+    weight = (1.0 - average / divisor).clamp_(min=0.0)
+    if gamma == 1.0:
+        return weight
+    return weight.mul_(weight) if gamma == 2.0 else weight.pow_(gamma)
+
+
+def update_average(average: Tensor, observed: Tensor, beta: float) -> Tensor:
+    """Moving average over the steps that say something: e ← s first, then β·e + (1 − β)·s; e where s = 0.
+
+    An average of exactly zero means that its element was never active.
+
+    Example:
+        >>> update_average(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([3.0, 3.0, 0.0]), beta=0.5)
+        tensor([3., 2., 1.])
+    """
+    blended = average * beta + observed * (1.0 - beta)
+    updated = torch.where(average == 0, observed, blended)
+    return torch.where(observed == 0, average, updated)
+
+
+def noise_weights(average: Tensor, active: Tensor, mean: float | Tensor, rule: SensitivityRule) -> Tensor:
+    """The weights r that multiply the noise, for PATS and for its controls.
+
+    Args:
+        average: e, float32, any shape.
+        active: bool of the same shape: the elements about which this step says something.
+        mean: m of the step before.
+        rule: which measure and weighting.
+
+    Returns:
+        float32 tensor of the same shape; 0 off the active elements, unless the rule is idle.
+    """
+    weight = insensitivity(average, mean, rule.gamma)
+    if rule.idle:
+        return weight
+    weight = weight.mul_(active)
+    if rule.weighting == "insensitivity":
+        return weight
+    # The controls have the energy of the method: the same root mean square over the active elements.
+    shape = active.to(torch.float32)
+    if rule.weighting == "inverted":
+        shape = shape - weight
+    energy, own = total(weight.double().square_()), total(shape.double().square_())
+    # Inverted, with every active weight at full noise: there is nothing to carry the energy.
+    return shape.mul_(float32(math.sqrt(energy / own)) if own > 0.0 else 0.0)
