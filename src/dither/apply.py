@@ -1,0 +1,216 @@
+"""Noise on a live model before training: once, and with exact undo.
+
+Everything is planned, validated and measured before the first weight is written.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dither.core.draws import check_seed, stream_key
+from dither.core.kernels import Backend, backend_for
+from dither.core.noise import Change, Noise
+from dither.core.statistics import Moments, combine, float32
+from dither.marks import Mark, ModelMarks
+from dither.methods.noisytune import NoisyTune
+from dither.methods.plain import Plain
+from dither.methods.settings import recipe_hash
+from dither.methods.targets import Target, finite_moments, targets
+from dither.record import Record, TensorRecord
+
+logger = logging.getLogger("dither")
+
+
+def noisytune_(
+    model: nn.Module, noise_lambda: Any = 0.15, seed: int = 0, *, again: bool = False, **settings: Any
+) -> Record:
+    """Add NoisyTune's noise to every weight tensor of a model, in place, once.
+
+        W ← W + std(W) · U(−λ/2, λ/2)
+
+    Args:
+        model: any torch module; wrapped or not gives the same noise.
+        noise_lambda: λ >= 0, or a map of glob patterns to values.
+        seed: in [0, 2^64).
+        again: noise a model that was noised before, with fresh draws.
+        **settings: the other settings of `dither.NoisyTune`.
+
+    Returns:
+        The Record: every tensor, noised or skipped and why. The same recipe a second time does nothing and
+        says so in `record.message`.
+
+    Raises:
+        ValueError: a setting out of range, weights that are not finite, or a model noised before by
+            another recipe.
+
+    Example:
+        >>> import torch
+        >>> record = noisytune_(torch.nn.Linear(16, 4), noise_lambda=0.15, seed=0)
+        >>> record.counts()
+        {'noised': 2, 'skipped': 0}
+
+    Reference:
+        Wu et al., ACL 2022, https://doi.org/10.18653/v1/2022.acl-short.76
+    """
+    return apply_(model, NoisyTune(noise_lambda=noise_lambda, seed=seed, **settings), again=again)
+
+
+def apply_(
+    model: nn.Module, method: NoisyTune | Plain, *, seed: int | None = None, again: bool = False
+) -> Record:
+    """Apply a method that works before training to a model, in place.
+
+    Args:
+        model: any torch module.
+        method: `dither.NoisyTune(...)` or plain.
+        seed: for a method whose own seed is None; None means 0.
+        again: see `noisytune_`.
+
+    Returns:
+        The Record.
+    """
+    plan = Plan(model, method, seed)
+    marks = ModelMarks(model)
+    if (message := marks.check(plan.mark, again=again)) is not None:
+        logger.warning(message)
+        return plan.record(message=message)
+    plan.measure()
+    return plan.write(marks)
+
+
+@contextmanager
+def perturbed(model: nn.Module, method: NoisyTune | Plain, *, seed: int | None = None) -> Iterator[Record]:
+    """Noise a model for the length of a `with` block; afterwards its weights are what they were, bit for bit.
+
+    Undo copies the kept weights back, never subtracts, and happens on exceptions, too. It needs memory for
+    one copy of the noised tensors.
+
+    Args:
+        model: any torch module, noised before or not.
+        method: `dither.NoisyTune(...)` or plain.
+        seed: for a method whose own seed is None; None means 0.
+
+    Yields:
+        The Record.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Linear(4, 4)
+        >>> before = net.weight.clone()
+        >>> with perturbed(net, NoisyTune(noise_lambda=0.15, seed=0)):
+        ...     assert not torch.equal(net.weight, before)
+        >>> torch.equal(net.weight, before)
+        True
+    """
+    plan = Plan(model, method, seed)
+    marks = ModelMarks(model)
+    marks.check(plan.mark, again=True)
+    plan.measure()
+    noised = plan.parameters
+    kept = [parameter.detach().clone() for parameter in noised]
+    with marks.restored():
+        try:
+            yield plan.write(marks)
+        finally:
+            with torch.no_grad():
+                for parameter, copy in zip(noised, kept, strict=True):
+                    parameter.copy_(copy)
+
+
+class Plan:
+    """What applying a method will do to a model: made first, measured next, written last."""
+
+    def __init__(self, model: nn.Module, method: NoisyTune | Plain, seed: int | None) -> None:
+        if not isinstance(method, NoisyTune | Plain):
+            raise TypeError(
+                f"method is {method!r}; before training dither.NoisyTune(...) works, or plain; for "
+                "dither.PATS(...) use dither.attach(method, optimizer, model, total_steps=...)"
+            )
+        self.method = method
+        own_seed = method.seed if method.seed is not None else seed
+        self.seed = check_seed(0 if own_seed is None else own_seed)
+        self.rows: list[Target] = []
+        self.recipe: dict[str, object] = {"method": method.family, "seed": self.seed}
+        if isinstance(method, NoisyTune):
+            self.recipe = method.recipe(self.seed)
+            self.rows = targets(model, method)
+        self.mark = Mark(recipe_hash(self.recipe), self.recipe)
+        self.stds: dict[str, float] = {}
+        self.constant: set[str] = set()
+
+    @property
+    def noised(self) -> list[Target]:
+        """The targets that get noise."""
+        return [row for row in self.rows if row.reason is None and row.named.name not in self.constant]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Their tensors."""
+        return [row.named.parameter for row in self.noised]
+
+    @property
+    def backend(self) -> Backend:
+        """Who executes the noise."""
+        return backend_for(self.rows[0].named.parameter.device if self.rows else torch.device("cpu"))
+
+    def measure(self) -> None:
+        """Take the statistics; refuse weights that are not finite; leave constant tensors out."""
+        rows = self.noised
+        found = finite_moments(rows, self.backend)
+        self.stds = {row.named.name: moment.std for row, moment in zip(rows, found, strict=True)}
+        self.constant = {name for name, std in self.stds.items() if std == 0.0}
+        if isinstance(self.method, NoisyTune) and self.method.across == "model":
+            shared = _pooled(self.rows, found, self.stds).std
+            self.stds = dict.fromkeys(self.stds, shared)
+
+    def noise(self, row: Target, step: int) -> Noise:
+        """The description of one tensor's noise."""
+        assert isinstance(self.method, NoisyTune)
+        name = row.named.name
+        return Noise(
+            key=stream_key(self.seed, self.method.family, name),
+            scale=float32(row.strength * self.stds[name]),
+            step=step,
+            law=self.method.law,
+            keep_zeros=self.method.zeros == "keep",
+            rounding=self.method.rounding,
+        )
+
+    def write(self, marks: ModelMarks) -> Record:
+        """Write the noise and mark the model; a failure on the way marks it as partly noised."""
+        if not self.noised:
+            return self.record()
+        noises = [self.noise(row, step=marks.applied) for row in self.noised]
+        with marks.writing(self.mark):
+            changes = self.backend.perturb_(self.parameters, noises)
+        return self.record(changes)
+
+    def record(self, changes: Sequence[Change] = (), message: str = "") -> Record:
+        """Account for every tensor."""
+        done = {row.named.name: change for row, change in zip(self.noised, changes, strict=False)}
+        return Record(
+            recipe=self.recipe,
+            recipe_hash=self.mark.hash,
+            backend=self.backend.NAME,
+            threads=torch.get_num_threads(),
+            tensors=tuple(self._tensor_record(row, done.get(row.named.name), message) for row in self.rows),
+            message=message,
+        )
+
+    def _tensor_record(self, row: Target, change: Change | None, message: str) -> TensorRecord:
+        name, is_first = row.named.name, row.named.tied_to is None
+        reason = row.reason or ("constant" if name in self.constant and is_first else None)
+        reason = reason or ("not written" if message else None)
+        blank = TensorRecord.of(row, reason, std=self.stds.get(name) if is_first else None)
+        return blank if reason or change is None else blank.with_change(change, change.elements)
+
+
+def _pooled(rows: Sequence[Target], found: Sequence[Moments], stds: dict[str, float]) -> Moments:
+    """Moments of all measured tensors together, in the order of their names: no other order is canonical."""
+    names = [row.named.name for row in rows if row.reason is None]
+    by_name = dict(zip(names, found, strict=True))
+    return combine([by_name[name] for name in sorted(by_name) if stds[name] > 0.0])

@@ -1,0 +1,198 @@
+"""The scalars of noise during training, under a `dither` key of each parameter group of an optimizer.
+
+    group["dither"] = {"schema": 1, "recipe": hash, "step": t, "lr_max": ..., "std": [...], "mean": [...]}
+
+The lists follow `group["params"]`; only plain numbers stand in them, so every checkpoint format takes them.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dither.core.noise import SensitivityOutcome
+from dither.core.statistics import float32
+
+KEY = "dither"
+SCHEMA = 1
+
+
+class GroupState:
+    """The scalars of one parameter; a view into its group."""
+
+    def __init__(self, group: dict[str, Any], index: int) -> None:
+        self._group = group
+        self._index = index
+
+    @property
+    def lr(self) -> float:
+        """The learning rate that the step used."""
+        return float(self._group["lr"])
+
+    @property
+    def lr_max(self) -> float:
+        """The highest learning rate of the run."""
+        return self._group[KEY]["lr_max"]
+
+    @property
+    def std(self) -> float:
+        """std(W_0); 0 for a parameter that gets no noise."""
+        return self._group[KEY]["std"][self._index]
+
+    @property
+    def mean(self) -> float:
+        """m, the mean sensitivity over the active elements of the step before; 0 where there was none."""
+        return self._group[KEY]["mean"][self._index]
+
+    @mean.setter
+    def mean(self, value: float) -> None:
+        self._group[KEY]["mean"][self._index] = value
+
+
+class GroupStates:
+    """All groups of one optimizer. Always read from the optimizer, so that a loaded state counts at once."""
+
+    def __init__(self, optimizer: Optimizer, recipe_hash: str) -> None:
+        self._optimizer = optimizer
+        self._recipe_hash = recipe_hash
+
+    def found(self, *, reset: bool) -> bool:
+        """Whether state of this recipe is there to be continued.
+
+        Raises:
+            ValueError: state of another recipe or schema, or for other parameters, is there.
+        """
+        groups = self._optimizer.param_groups
+        kept = [group[KEY] for group in groups if "std" in group.get(KEY, {})]
+        if reset or not kept:
+            return False
+        if len(kept) != len(groups):
+            raise ValueError(
+                f"{len(kept)} of the optimizer's {len(groups)} parameter groups hold state of PATS; groups "
+                "were added since: attach with reset=True to start afresh"
+            )
+        self.check()
+        return True
+
+    def check(self) -> None:
+        """Refuse what cannot be continued.
+
+        Raises:
+            ValueError: the state vanished, because one without it was loaded, or parameters were added; or
+                it is of another recipe or schema.
+        """
+        for number, group in enumerate(self._optimizer.param_groups):
+            self._check(group, number)
+
+    def create(self, spreads: dict[int, float], lr_max: float | None) -> None:
+        """Start at step 0. What else stands under the key is kept.
+
+        Args:
+            spreads: std(W_0) by the id of the parameter.
+            lr_max: for all groups, or None for each group's max_lr, else its initial_lr, else its lr.
+
+        Raises:
+            ValueError: a group whose highest learning rate cannot be known.
+        """
+        peaks = [_peak(group, number, lr_max) for number, group in enumerate(self._optimizer.param_groups)]
+        for group, peak in zip(self._optimizer.param_groups, peaks, strict=True):
+            stds = [spreads.get(id(parameter), 0.0) for parameter in group["params"]]
+            fresh = {"schema": SCHEMA, "recipe": self._recipe_hash, "step": 0, "lr_max": peak}
+            group[KEY] = group.get(KEY, {}) | fresh | {"std": stds, "mean": [0.0] * len(stds)}
+
+    def forget_constants(self, targets: dict[int, Any]) -> None:
+        """Drop the targets whose std(W_0) is 0."""
+        for group, index, parameter in self._places():
+            if group[KEY]["std"][index] == 0.0:
+                targets.pop(id(parameter), None)
+
+    @property
+    def step(self) -> int:
+        """t, the number of counted optimizer steps."""
+        self.check()
+        return self._optimizer.param_groups[0][KEY]["step"]
+
+    def advance(self) -> int:
+        """Count one optimizer step in all groups and return its number."""
+        self.check()
+        for group in self._optimizer.param_groups:
+            group[KEY]["step"] += 1
+        return self.step
+
+    def index(self) -> dict[int, GroupState]:
+        """The scalars of every parameter, by the id of its tensor."""
+        return {id(parameter): GroupState(group, i) for group, i, parameter in self._places()}
+
+    def _places(self) -> Iterator[tuple[dict[str, Any], int, Tensor]]:
+        for group in self._optimizer.param_groups:
+            for index, parameter in enumerate(group["params"]):
+                yield group, index, parameter
+
+    def _check(self, group: dict[str, Any], number: int) -> None:
+        state = group.get(KEY, {})
+        where = f"parameter group {number} of the optimizer"
+        if "std" not in state:
+            raise ValueError(
+                f"{where} has lost the state of PATS: a state without it was loaded, or the group was added; "
+                "load a checkpoint that was written with PATS attached, or attach again with reset=True"
+            )
+        if state.get("schema") != SCHEMA:
+            raise ValueError(
+                f"{where} holds state of PATS in schema {state.get('schema')!r}, this version reads "
+                f"{SCHEMA}; continue with the version that wrote it, or attach with reset=True"
+            )
+        if state["recipe"] != self._recipe_hash:
+            raise ValueError(
+                f"{where} holds state of PATS of recipe {state['recipe']}, now {self._recipe_hash} is "
+                "asked for (other settings or another seed); use the same settings, or attach with reset=True"
+            )
+        if len(state["std"]) != len(group["params"]):
+            raise ValueError(
+                f"{where} has {len(group['params'])} parameters, its state of PATS is for "
+                f"{len(state['std'])}; attach with reset=True"
+            )
+
+
+def _peak(group: dict[str, Any], number: int, lr_max: float | None) -> float:
+    values = (lr_max, group.get("max_lr"), group.get("initial_lr"), group.get("lr"))
+    peak = next((float(value) for value in values if value is not None), float("nan"))
+    if group.get("lr") is None or not 0.0 < peak < float("inf"):
+        raise ValueError(
+            f"the learning rate of parameter group {number} is {group.get('lr')} where PATS is attached, so "
+            "the highest of the run is unknown; attach after the scheduler is made, or pass lr_max="
+        )
+    return peak
+
+
+def is_training_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:
+    """Whether an optimizer's step hook was called for a step that trained something.
+
+    It was not where no parameter has a gradient; where GradScaler found infinite ones, since a fused
+    optimizer then runs its hooks without a step; and where all learning rates and all gradients are zero,
+    as in the dummy step by which torch.distributed.checkpoint makes an optimizer's state.
+    """
+    found_inf = getattr(optimizer, "found_inf", None)
+    if not gradients or (found_inf is not None and bool(found_inf)):
+        return False
+    if any(float(group["lr"]) != 0.0 for group in optimizer.param_groups):
+        return True
+    return any(gradient.is_sparse or bool(gradient.count_nonzero()) for gradient in gradients)
+
+
+def keep_means(
+    owners: Sequence[GroupState],
+    outcomes: Sequence[SensitivityOutcome],
+    everyone: Iterable[GroupState] | None,
+) -> None:
+    """Keep m for the next step: of each tensor, or for `everyone` that of all tensors together."""
+    if everyone is None:
+        for owner, outcome in zip(owners, outcomes, strict=True):
+            if outcome.active:
+                owner.mean = float32(outcome.total / outcome.active)
+        return
+    # An exactly rounded sum: the order of the parameters must not matter.
+    total, active = math.fsum(row.total for row in outcomes), sum(row.active for row in outcomes)
+    for owner in everyone:
+        owner.mean = float32(total / active) if active else owner.mean

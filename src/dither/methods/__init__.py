@@ -1,0 +1,1 @@
+"""The methods: each describes its noise, none writes it."""

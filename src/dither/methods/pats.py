@@ -1,0 +1,125 @@
+"""PATS: noise during fine-tuning, bigger where a weight matters less for the task.
+
+Y. Zhang, et al., "PATS: Sensitivity-aware Noisy Learning for Pretrained Language Models", EMNLP 2022,
+https://doi.org/10.18653/v1/2022.emnlp-main.241. Only the abstract was at hand: the rule is our
+reconstruction (`dither.core.sensitivity`).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from dither.core.noise import Measure, Rounding, SensitivityRule, Weighting
+from dither.core.selection import Patterns, Strength
+from dither.methods.settings import check_choice, check_common, check_range, check_whole, recipe_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PATS:
+    """Perturbation According To Sensitivity: after each optimizer step, noise where the loss hardly feels it.
+
+    After step t, with the gradient G that the step used:
+
+        s = |W ⊙ G|                                   what zeroing a weight would change, to first order
+        A = elements with s ≠ 0                       those about which this step says something
+        e ← s at first, then β·e + (1 − β)·s          on A, unchanged elsewhere
+        m = mean of e over A
+        r = max(0, 1 − e / m_before)^γ                on A, 0 elsewhere; no noise at the first step
+        W ← W + λ · c · std(W_0) · r ⊙ U(−1/2, 1/2)    c = (lr / lr_max) · sqrt(3 / T)
+
+    λ is the dose of the whole run: what a weight that always gets full noise has accumulated after T
+    steps has the spread of NoisyTune's noise at the same λ, whatever T is. *This is our reconstruction from
+    the abstract of the paper*, which does not give the formula.
+
+    Args:
+        noise_lambda: λ >= 0, or a map of glob patterns to values (see `NoisyTune`).
+        beta: β in [0, 1), the memory of the moving average.
+        gamma: γ > 0, how sharply noise concentrates on insensitive weights.
+        seed: in [0, 2^64). None means 0, and in a Trainer the run's own seed.
+        include: glob patterns on canonical names; None for all tensors.
+        exclude: glob patterns of tensors to leave alone.
+        scope: "all", or "backbone" to leave a head alone.
+        token_embeddings: False leaves the input embeddings alone.
+        vectors: True includes biases and the gains of norms.
+        across: "tensor" for the mean m of each tensor, "model" for one over all tensors.
+        start: first optimizer step with noise, counted from 1.
+        stop: noise ends before this step; None for never.
+        every: noise at each `every`-th step, stronger by sqrt(every): the dose stays.
+        per_step: λ is the dose of a step, c = lr / lr_max; no total_steps needed.
+        lr_max: the highest learning rate of the run; None takes the optimizer group's max_lr, else its
+            initial_lr, else its lr when attached.
+        rounding: to half precision: "nearest" or "stochastic".
+        measure: "gradient", or "magnitude" for the control s = |W|.
+        weighting: "insensitivity", or the controls "blind" (r replaced by its root mean square over A) and
+            "inverted" (1 − r at the same root mean square).
+        idle: noise also off A (a control).
+
+    Raises:
+        ValueError, TypeError: a setting outside its range; the message names it.
+
+    Example:
+        >>> import torch, dither
+        >>> model = torch.nn.Linear(4, 4)
+        >>> optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        >>> handle = dither.attach(PATS(noise_lambda=0.15, seed=0), optimizer, model, total_steps=100)
+        >>> handle.detach()
+    """
+
+    noise_lambda: Strength = 0.15
+    beta: float = 0.85
+    gamma: float = 1.0
+    seed: int | None = None
+    include: Patterns = None
+    exclude: Patterns = None
+    scope: Literal["all", "backbone"] = "all"
+    token_embeddings: bool = True
+    vectors: bool = False
+    across: Literal["tensor", "model"] = "tensor"
+    start: int = 1
+    stop: int | None = None
+    every: int = 1
+    per_step: bool = False
+    lr_max: float | None = None
+    rounding: Rounding = "nearest"
+    measure: Measure = "gradient"
+    weighting: Weighting = "insensitivity"
+    idle: bool = False
+
+    family: ClassVar[str] = "pats"
+    when: ClassVar[str] = "during training"
+    frozen: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        beta = check_range("beta", self.beta, 0.0, 1.0, closed="left")
+        gamma = check_range("gamma", self.gamma, 0.0, float("inf"), closed="neither")
+        object.__setattr__(self, "beta", beta)
+        object.__setattr__(self, "gamma", gamma)
+        check_choice("across", self.across, ("tensor", "model"))
+        check_choice("measure", self.measure, ("gradient", "magnitude"))
+        check_choice("weighting", self.weighting, ("insensitivity", "blind", "inverted"))
+        check_whole("start", self.start, least=1)
+        check_whole("every", self.every, least=1)
+        if self.stop is not None:
+            check_whole("stop", self.stop, least=self.start)
+        if self.lr_max is not None:
+            peak = check_range("lr_max", self.lr_max, 0.0, float("inf"), closed="neither")
+            object.__setattr__(self, "lr_max", peak)
+        if self.idle and self.weighting != "insensitivity":
+            raise ValueError(
+                f"idle=True goes with weighting='insensitivity', not with {self.weighting!r}, which is "
+                "defined on the active weights alone"
+            )
+
+    @property
+    def rule(self) -> SensitivityRule:
+        """How gradients become weights of the noise."""
+        return SensitivityRule(self.beta, self.gamma, self.measure, self.weighting, self.idle)
+
+    def adds_noise_at(self, step: int) -> bool:
+        """Whether a step, counted from 1, is one of those with noise."""
+        in_time = step >= self.start and (self.stop is None or step < self.stop)
+        return in_time and (step - self.start) % self.every == 0
+
+    def recipe(self, seed: int) -> dict[str, object]:
+        """Everything that determines the noise, as JSON values."""
+        return recipe_of(self, seed)

@@ -1,0 +1,88 @@
+"""Checks that the settings of all methods share, and the recipe made of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from hashlib import sha256
+from math import isfinite
+from typing import Any, Literal
+
+from dither.core.draws import RECIPE_VERSION, check_seed
+from dither.core.selection import as_patterns, check_strength
+
+
+def check_common(method: Any) -> None:
+    """Check and normalise what every method has: strength, seed, patterns, scope, rounding."""
+    object.__setattr__(method, "noise_lambda", check_strength(method.noise_lambda))
+    object.__setattr__(method, "include", None if method.include is None else as_patterns(method.include))
+    object.__setattr__(method, "exclude", as_patterns(method.exclude) or None)
+    if method.include == ():
+        raise ValueError("include is empty, so no tensor would be noised; None includes all")
+    if method.seed is not None:
+        check_seed(method.seed)
+    check_choice("scope", method.scope, ("all", "backbone"))
+    check_choice("rounding", method.rounding, ("nearest", "stochastic"))
+    for field in fields(method):
+        if isinstance(field.default, bool) and not isinstance(getattr(method, field.name), bool):
+            raise TypeError(f"{field.name} is {getattr(method, field.name)!r}; it must be True or False")
+
+
+def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is none of the choices.
+
+    Example:
+        >>> check_choice("law", "normal", ("uniform", "gaussian"))
+        Traceback (most recent call last):
+        ...
+        ValueError: law is 'normal'; it must be 'uniform' or 'gaussian'
+    """
+    if value not in choices:
+        raise ValueError(f"{option} is {value!r}; it must be {' or '.join(map(repr, choices))}")
+
+
+def check_range(
+    option: str, value: object, low: float, high: float, *, closed: Literal["left", "neither"]
+) -> float:
+    """Return a number of [low, high) or (low, high) as a float, so that 1 and 1.0 are one recipe.
+
+    Example:
+        >>> check_range("gamma", 2, 0.0, float("inf"), closed="neither")
+        2.0
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{option} is {value!r}; it must be a number")
+    above = value >= low if closed == "left" else value > low
+    if not (above and value < high and isfinite(value)):
+        limits = f"{'[' if closed == 'left' else '('}{low:g}, {high:g})"
+        raise ValueError(f"{option} is {value}; it must lie in {limits}")
+    return float(value)
+
+
+def check_whole(option: str, value: object, *, least: int) -> None:
+    """Refuse anything but a whole number >= least."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{option} is {value!r}; it must be a whole number >= {least}")
+
+
+def recipe_of(method: Any, seed: int) -> dict[str, object]:
+    """Everything that determines a method's noise, as JSON values in the order of its fields."""
+    settings = {field.name: _as_json(getattr(method, field.name)) for field in fields(method)}
+    return {"version": RECIPE_VERSION, "method": method.family, **settings, "seed": seed}
+
+
+def recipe_hash(recipe: Mapping[str, object]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a recipe.
+
+    Example:
+        >>> recipe_hash({"version": 1, "method": "noisytune", "seed": 0})
+        '8e8b1dcabc154640'
+    """
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, Mapping):
+        # The first pattern that fits counts, so the order is part of the recipe: a list of pairs.
+        return [[key, item] for key, item in value.items()]
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,132 @@
+"""Which parameters a method noises, and why it leaves the others alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dither.core.kernels import Backend
+from dither.core.names import NamedParameter, named_parameters, unwrapped
+from dither.core.selection import Strength, as_patterns, check_patterns_used, matches, strength_of
+from dither.core.statistics import Moments
+from dither.methods.noisytune import NoisyTune
+from dither.methods.pats import PATS
+
+TRAINING_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parameter and what a method means to do with it.
+
+    Attributes:
+        named: the parameter with its names.
+        strength: its λ; 0 where it is skipped.
+        reason: why it is skipped, or None where it is noised.
+    """
+
+    named: NamedParameter
+    strength: float
+    reason: str | None
+
+
+def targets(model: nn.Module, method: NoisyTune | PATS) -> list[Target]:
+    """Account for every parameter of a model, in the model's order; nothing is written.
+
+    Reasons that only the values can tell (a constant tensor) come later, with the statistics.
+
+    Raises:
+        ValueError: a pattern that fits no tensor, two tensors of one name, or a parameter that is not
+            whole here (sharded, on the meta device).
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+        >>> [(row.named.name, row.reason) for row in targets(net, NoisyTune(exclude="0.*"))]
+        [('0.weight', 'excluded'), ('0.bias', 'excluded'), ('1.weight', None), ('1.bias', 'one element')]
+    """
+    rows = named_parameters(model)
+    names = [row.name for row in rows if row.tied_to is None]
+    _check_patterns(method, names)
+    if method.scope == "backbone":
+        _check_has_backbone(model)
+    embeddings = set() if method.token_embeddings else _token_embeddings(model)
+    return [_target(row, method, id(row.parameter) in embeddings) for row in rows]
+
+
+def _target(row: NamedParameter, method: NoisyTune | PATS, is_embedding: bool) -> Target:
+    refuse_unwhole(row)
+    strength = strength_of(row.name, method.noise_lambda)
+    reasons = (
+        (row.tied_to is not None, f"tied to {row.tied_to}"),
+        (method.include is not None and not matches(row.name, method.include), "not included"),
+        (method.exclude is not None and matches(row.name, method.exclude), "excluded"),
+        (method.scope == "backbone" and row.in_head, "outside the backbone"),
+        (is_embedding, "token embeddings"),
+        (row.parameter.dtype not in TRAINING_DTYPES or row.parameter.is_quantized, "integer or quantised"),
+        (not row.parameter.requires_grad and not method.frozen, "frozen"),
+        (row.parameter.numel() == 0, "empty"),
+        (row.parameter.numel() == 1, "one element"),
+        (not method.vectors and row.parameter.dim() < 2, "vector"),
+        (strength is None, "no pattern of noise_lambda fits"),
+        (strength == 0.0, "strength 0"),
+    )
+    reason = next((text for applies, text in reasons if applies), None)
+    return Target(row, 0.0 if reason or strength is None else strength, reason)
+
+
+def finite_moments(rows: Sequence[Target], backend: Backend) -> list[Moments]:
+    """The moments of some targets; values that are not finite are refused by the tensor's name."""
+    found = backend.moments([row.named.parameter for row in rows])
+    for row, moment in zip(rows, found, strict=True):
+        if not moment.m2 < float("inf"):
+            raise ValueError(
+                f"tensor {row.named.name!r} holds NaN or infinite values; nothing was written. Repair the "
+                f"checkpoint, or leave the tensor out with exclude={row.named.name!r}"
+            )
+    return found
+
+
+def refuse_unwhole(row: NamedParameter) -> None:
+    """Refuse a parameter whose values are not all here: its statistics would be wrong."""
+    parameter = row.parameter
+    kind = type(parameter).__name__
+    problem = None
+    if parameter.is_meta:
+        problem = "lies on the meta device; load or materialise the weights first"
+    elif hasattr(parameter, "placements") or kind == "DTensor":
+        problem = "is a DTensor (sharded); noise the model before sharding it"
+    elif kind == "FlatParameter" or hasattr(parameter, "_sharded_size"):
+        problem = "is a flat parameter of FSDP1; noise the model before wrapping it, or use fully_shard"
+    elif hasattr(parameter, "ds_id"):
+        problem = "is partitioned by DeepSpeed ZeRO-3; noise the model before deepspeed.initialize"
+    if problem:
+        raise ValueError(f"parameter {row.path!r} {problem}")
+
+
+def _check_patterns(method: NoisyTune | PATS, names: Sequence[str]) -> None:
+    check_patterns_used(as_patterns(method.include), names, "include")
+    check_patterns_used(as_patterns(method.exclude), names, "exclude")
+    strengths: Strength = method.noise_lambda
+    if not isinstance(strengths, float | int):
+        check_patterns_used(list(strengths), names, "noise_lambda")
+
+
+def _check_has_backbone(model: nn.Module) -> None:
+    inner = unwrapped(model)
+    if not getattr(inner, "base_model_prefix", ""):
+        raise ValueError(
+            "scope='backbone' needs a model with base_model_prefix, as those of transformers have; "
+            f"{type(inner).__name__} has none: name its head with exclude= instead"
+        )
+
+
+def _token_embeddings(model: nn.Module) -> set[int]:
+    inner = unwrapped(model)
+    find = getattr(inner, "get_input_embeddings", None)
+    if find is None:
+        raise ValueError(
+            "token_embeddings=False needs a model with get_input_embeddings(), as those of transformers "
+            f"have; {type(inner).__name__} has none: name its embeddings with exclude= instead"
+        )
+    return {id(parameter) for parameter in find().parameters()}
