@@ -1,0 +1,233 @@
+"""NoiseCallback: NoisyTune and PATS in the Hugging Face Trainer, by one line.
+
+The logic is `dither.apply_` and `dither.attach`; this file only says when. Do without it: call `apply_`
+before training, and `attach` on the optimizer once its scheduler is made.
+"""
+
+import json
+import logging
+import os
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import TrainerCallback
+
+from dither.apply import Plan, apply_
+from dither.attachment import Handle, attach, base_optimizer
+from dither.groups import KEY
+from dither.marks import ModelMarks
+from dither.methods.noisytune import NoisyTune
+from dither.methods.pats import PATS
+from dither.methods.plain import Plain
+from dither.methods.settings import recipe_hash
+from dither.record import Record
+
+logger = logging.getLogger("dither")
+
+Method = NoisyTune | PATS | Plain
+
+RECORD_FILE = "dither.json"
+"""In every checkpoint: the records, by family. An adapter's checkpoint has no other place for them."""
+
+
+class NoiseCallback(TrainerCallback):
+    """Fine-tune with noise: add it to the Trainer's callbacks.
+
+    NoisyTune noises the weights once, before the first step, and never again: not on resume, not when
+    `train()` is called again, not when `auto_find_batch_size` starts over. PATS adds noise after each
+    optimizer step; a run that starts over starts its averages over. Both resume exactly from the Trainer's
+    own checkpoints, with the settings and the seed of the first start; anything else is refused.
+
+    What was noised, and how much, goes into the Trainer's log history (`dither_<family>_...`), into
+    `dither.json` of each checkpoint, and to the reporters that come after this callback. The Trainer puts
+    those of `report_to` before it; to have the numbers there, too, pass the reporter itself in `callbacks`,
+    after this one.
+
+    With PEFT and `NoisyTune(frozen=True)` an adapter's checkpoint lacks the noise of the frozen base. Resume
+    adds it again; before using the adapter elsewhere, call `dither.noisytune_` with the same settings on the
+    base model, then load the adapter.
+
+    Args:
+        *methods: at most one `dither.NoisyTune` and one `dither.PATS`; none at all is plain training. A
+            method whose seed is None takes `TrainingArguments.seed`.
+
+    Attributes:
+        records: the `dither.Record` of each method that is at work, by family ("noisytune", "pats").
+
+    Example:
+        >>> import dither
+        >>> callback = NoiseCallback(dither.NoisyTune(noise_lambda=0.15), dither.PATS())
+        >>> # trainer = Trainer(..., callbacks=[callback])
+    """
+
+    def __init__(self, *methods: Method) -> None:
+        for method in methods:
+            if not isinstance(method, Method):
+                raise TypeError(
+                    f"NoiseCallback takes dither.NoisyTune(...) and dither.PATS(...), not {method!r}"
+                )
+        self.noisytune: NoisyTune | None = _only([row for row in methods if isinstance(row, NoisyTune)])
+        self.pats: PATS | None = _only([row for row in methods if isinstance(row, PATS)])
+        self.handle: Handle | None = None
+        self._noisytune_record: Record | None = None
+        self._noised: weakref.ref[nn.Module] | None = None
+        self._untold: dict[str, float] = {}
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """What was noised so far, by the family of the method."""
+        found = {
+            "noisytune": self._noisytune_record,
+            "pats": None if self.handle is None else self.handle.record(),
+        }
+        return {family: record for family, record in found.items() if record is not None}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Noise the weights, or adopt what a checkpoint brought, and attach to the optimizer."""
+        model, resumed = kwargs["model"], state.global_step > 0
+        if self.pats is not None:
+            base_optimizer(kwargs["optimizer"])  # refuses what it cannot serve before a weight is written
+        if resumed:
+            self._check_resumed(args.seed, state, kwargs["optimizer"])
+        if self.noisytune is not None:
+            record = _adopt(model, self.noisytune, args.seed) if resumed else None
+            self._keep(record or apply_(model, self.noisytune, seed=args.seed), model)
+        if self.pats is not None:
+            self.handle = attach(
+                self.pats,
+                kwargs["optimizer"],
+                model,
+                total_steps=state.max_steps,
+                seed=args.seed,
+                reset=not resumed,
+            )
+        self._untold = {}
+        if not resumed and state.is_world_process_zero and self.records:
+            self._untold = self._entries("noisytune")
+            state.log_history.append(self._first_entry(args.seed, state) | {"step": state.global_step})
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kw: Any
+    ) -> None:
+        """Add the noise so far to what the Trainer logs of training; evaluations stay as they are."""
+        if not logs or not {"loss", "train_loss"} & logs.keys() or not state.is_world_process_zero:
+            return
+        entries = {key: value for key, value in self._entries("pats").items() if key.endswith("noise_rms")}
+        logs.update(self._untold | entries)
+        self._untold = {}
+        if state.log_history and state.log_history[-1].get("step") == state.global_step:
+            state.log_history[-1].update(entries)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Put the records into the checkpoint."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if not self.records or not state.is_world_process_zero or not folder.is_dir():
+            return
+        records = {family: record.to_json() for family, record in self.records.items()}
+        partial = folder / f"{RECORD_FILE}.partial"
+        partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
+        os.replace(partial, folder / RECORD_FILE)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop listening; the records stay."""
+        if self.handle is not None:
+            self.handle.detach()
+
+    def _recipes(self, seed: int) -> dict[str, str]:
+        methods = [method for method in (self.noisytune, self.pats) if method is not None]
+        seeds = [seed if method.seed is None else method.seed for method in methods]
+        return {
+            method.family: recipe_hash(method.recipe(its_seed))
+            for method, its_seed in zip(methods, seeds, strict=True)
+        }
+
+    def _first_entry(self, seed: int, state: Any) -> dict[str, Any]:
+        """What the log history keeps of the start; a resumed run is checked against it."""
+        entry: dict[str, Any] = {f"dither_{name}_recipe": text for name, text in self._recipes(seed).items()}
+        if self.pats is not None and not self.pats.per_step:
+            entry["dither_pats_total_steps"] = state.max_steps
+        return entry | self._entries("noisytune") | self._entries("pats")
+
+    def _check_resumed(self, seed: int, state: Any, optimizer: Any) -> None:
+        """Refuse a checkpoint of other methods, settings or seed: its log history tells them."""
+        first: dict[str, Any] = {}
+        for entry in state.log_history:
+            first |= {key: value for key, value in entry.items() if key.startswith("dither_")}
+        for family, title in (("noisytune", "NoisyTune"), ("pats", "PATS")):
+            theirs, ours = first.get(f"dither_{family}_recipe"), self._recipes(seed).get(family)
+            if theirs != ours:
+                raise ValueError(
+                    f"training resumes at step {state.global_step} from a checkpoint "
+                    f"{f'with {title} recipe {theirs}' if theirs else f'without {title}'}, now "
+                    f"{f'recipe {ours}' if ours else f'no {title}'} is asked for; resume with the methods, "
+                    "the settings and the seed of the first start, or start afresh"
+                )
+        if self.pats is None:
+            return
+        if not all("std" in group.get(KEY, {}) for group in base_optimizer(optimizer).param_groups):
+            raise ValueError(
+                f"training resumes at step {state.global_step} from a checkpoint without the optimizer's "
+                "state, where PATS keeps its averages; it was saved with save_only_model=True. Resume from a "
+                "whole checkpoint, or start afresh"
+            )
+        planned = first.get("dither_pats_total_steps", state.max_steps)
+        if planned != state.max_steps:
+            logger.warning(
+                "PATS: the run was planned for %d optimizer steps and goes on as one of %d, so its dose per "
+                "step changes here and noise_lambda is no longer the dose of the whole run",
+                planned,
+                state.max_steps,
+            )
+
+    def _keep(self, record: Record, model: nn.Module) -> None:
+        """Keep the record, but not that of a repetition instead of the first one's."""
+        earlier = self._noisytune_record
+        same = self._noised is not None and self._noised() is model and earlier is not None
+        if not (record.message and same and earlier and earlier.recipe_hash == record.recipe_hash):
+            self._noisytune_record, self._noised = record, weakref.ref(model)
+
+    def _entries(self, family: str) -> dict[str, float]:
+        record = self.records.get(family)
+        if record is None:
+            return {}
+        counts = record.counts()
+        return {
+            f"dither_{family}_tensors": float(counts["noised"]),
+            f"dither_{family}_skipped": float(counts["skipped"]),
+            f"dither_{family}_noise_rms": record.root_mean_square("effective"),
+        }
+
+
+def _adopt(model: nn.Module, method: NoisyTune, seed: int) -> Record:
+    """Mark weights that came with their noise; add it again to what an adapter's checkpoint lacks."""
+    plan, marks = Plan(model, method, seed), ModelMarks(model)
+    is_adapter = hasattr(model, "peft_config")
+    lost = [row for row in plan.noised if is_adapter and not row.named.parameter.requires_grad]
+    if lost and not marks.check(plan.mark, again=False):
+        if method.across == "model":
+            raise ValueError(
+                "NoisyTune(frozen=True, across='model') cannot be resumed with an adapter: the noise of its "
+                "frozen base would have to be drawn again, and the one std over all weights is gone with the "
+                "adapter's first values; start afresh, or use across='tensor'"
+            )
+        plan.rows = [row if row in lost else _came(row) for row in plan.rows]
+        plan.measure()
+        return plan.write(marks)
+    if plan.noised:
+        marks.adopt(plan.mark)
+    return plan.record(message="resumed: the checkpoint's weights carry the noise, nothing was done")
+
+
+def _came(row: Any) -> Any:
+    return row if row.reason else replace(row, reason="came with the checkpoint")
+
+
+def _only(methods: list[Any]) -> Any:
+    if len(methods) > 1:
+        raise ValueError(
+            f"NoiseCallback takes one {type(methods[0]).__name__}, {len(methods)} were given: {methods}"
+        )
+    return methods[0] if methods else None
