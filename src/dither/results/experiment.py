@@ -1,0 +1,189 @@
+"""What an output folder is for (`Experiment`), how it grew (`Extension`) and who looked (`Look`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from dither.results import canonical_json as cj
+from dither.results.errors import LedgerError
+from dither.results.runs import RunSpec
+
+_FIXED = ("kind", "model_digest", "threads", "dtype", "recipe_version")
+_TASK_KEYS = {"task_digest", "data_digest"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """The plan that all runs of one output folder belong to.
+
+    Tasks, methods and seeds may be added to it later; everything else stays.
+
+    Args:
+        kind: what made it: ``compare``, ``finetune``, ``sweep``, ...
+        model: the model as the user typed it; for people, never compared.
+        model_digest: hash of the model's files.
+        tasks: task -> ``{"task_digest": ..., "data_digest": ...}``.
+        methods: method (or an arm of a sweep) -> its settings.
+        train_settings: what the user set of the training run, for all tasks.
+        threads: CPU threads of a run, of at least 1.
+        dtype: the number format the model is held in.
+        recipe_version: the version of the noise's recipe.
+        seeds: the planned seeds, all different; their number is the planned n.
+
+    Raises:
+        LedgerError: a value is of a wrong type or out of range.
+    """
+
+    kind: str
+    model: str
+    model_digest: str
+    tasks: dict[str, dict[str, str]]
+    methods: dict[str, dict[str, Any]]
+    train_settings: dict[str, Any]
+    threads: int
+    dtype: str
+    recipe_version: int
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "model", "model_digest", "dtype"):
+            cj.check_text(getattr(self, name), f"Experiment.{name}")
+        cj.check_integer(self.threads, "Experiment.threads", least=1)
+        cj.check_integer(self.recipe_version, "Experiment.recipe_version", least=0)
+        for name in ("tasks", "methods", "train_settings"):
+            copy = cj.check_object(getattr(self, name), f"Experiment.{name}", finite=True)
+            object.__setattr__(self, name, copy)
+        for name, settings in self.methods.items():
+            cj.check_object(settings, f"Experiment.methods[{name!r}]")
+        for name, digests in self.tasks.items():
+            if not isinstance(digests, dict) or digests.keys() != _TASK_KEYS:
+                raise LedgerError(
+                    f"Experiment.tasks[{name!r}] is {digests!r}; it must be a dict with the keys "
+                    "task_digest and data_digest."
+                )
+        seeds = tuple(cj.check_integer(seed, "Experiment.seeds", least=0) for seed in self.seeds)
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise LedgerError(
+                f"Experiment.seeds is {list(seeds)}; it must be one or more seeds, all different."
+            )
+        object.__setattr__(self, "seeds", seeds)
+
+    def to_json(self) -> str:
+        """Return the experiment as a JSON object."""
+        return cj.encode(asdict(self))
+
+    @classmethod
+    def from_document(cls, document: Any, where: str) -> Experiment:
+        """Return the experiment of a decoded JSON object; `LedgerError` if it is none."""
+        return cls(**cj.keywords(cls, document, where))
+
+    def differences(self, new: Experiment) -> list[str]:
+        """Return what forbids `new` to go on with this experiment, a line per setting; empty if nothing.
+
+        Added tasks, methods and seeds are no differences; missing ones are.
+        """
+        lines = [
+            _changed(name, getattr(self, name), getattr(new, name))
+            for name in _FIXED
+            if getattr(self, name) != getattr(new, name)
+        ]
+        if self.model_digest != new.model_digest:
+            lines.append(f"(the model was typed as {self.model!r} there, {new.model!r} now)")
+        lines += _leaf_differences("train_settings", self.train_settings, new.train_settings)
+        for group in ("tasks", "methods"):
+            old_items, new_items = getattr(self, group), getattr(new, group)
+            for name, value in old_items.items():
+                if name not in new_items:
+                    lines.append(f"{group}: {name} belongs to the folder's plan and is missing now")
+                else:
+                    lines += _leaf_differences(f"{group}[{name}]", value, new_items[name])
+        missing = [seed for seed in self.seeds if seed not in new.seeds]
+        if missing:
+            lines.append(f"seeds: {_listed(missing)} of the folder's plan missing now")
+        return lines
+
+    def extended(self, new: Experiment) -> Experiment:
+        """Return this experiment with what `new` adds, in the order in which it was added."""
+        return replace(
+            self,
+            tasks={**self.tasks, **new.tasks},
+            methods={**self.methods, **new.methods},
+            seeds=self.seeds + tuple(seed for seed in new.seeds if seed not in self.seeds),
+        )
+
+    def check_run(self, spec: RunSpec) -> None:
+        """Raise `LedgerError` if the run of `spec` is no part of the experiment, naming what does not fit."""
+        if spec.task not in self.tasks:
+            raise LedgerError(
+                f"The run ({spec}) is of a task outside the plan; it has {_listed(self.tasks)}."
+            )
+        if spec.seed not in self.seeds:
+            raise LedgerError(f"The run ({spec}) has a seed outside the plan; it has {_listed(self.seeds)}.")
+        planned = {name: getattr(self, name) for name in _FIXED if name != "kind"}
+        for name, value in {**planned, **self.tasks[spec.task]}.items():
+            if getattr(spec, name) != value:
+                raise LedgerError(
+                    f"The run ({spec}) has {name} {getattr(spec, name)!r}, but the plan of this folder says "
+                    f"{value!r}. Record it in another folder."
+                )
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the results.
+
+    Args:
+        when: ISO 8601 in UTC.
+        planned: the planned number of seeds at that time.
+        runs: how many runs there were.
+    """
+
+    when: str
+    planned: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One extension of the plan.
+
+    Args:
+        when: ISO 8601 in UTC.
+        tasks: the tasks added.
+        methods: the methods added.
+        seeds: the seeds added.
+        looks: how many looks there had been by then.
+    """
+
+    when: str
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    looks: int
+
+
+def _leaf_differences(where: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            path = f"{where}.{key}"
+            if key not in new:
+                lines.append(f"{path}: {old[key]!r} there, not set now")
+            elif key not in old:
+                lines.append(f"{path}: not set there, {new[key]!r} now")
+            else:
+                lines += _leaf_differences(path, old[key], new[key])
+        return lines
+    # By canonical text, as in a run's identity: 1, 1.0 and True are three settings.
+    return [] if cj.canonical(old) == cj.canonical(new) else [_changed(where, old, new)]
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    return f"{name}: {old!r} there, {new!r} now"
+
+
+def _listed(items: Iterable[object]) -> str:
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:20]) + (f", ... ({len(texts)} in all)" if len(texts) > 20 else "")

@@ -1,0 +1,240 @@
+"""The ledger of runs: one file in the output folder, one writer, any number of readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dither.results import archive, environments, plans
+from dither.results.errors import LedgerError
+from dither.results.experiment import Experiment, Extension, Look
+from dither.results.journal import Entry, Journal
+from dither.results.runs import RunResult
+from dither.results.storage import Reader, Writer
+
+_BATCH = 32  # runs read per opening of the file
+
+
+class Ledger:
+    """What was planned in an output folder, what was run, and who looked; opened by one of its class methods.
+
+    Every entry has a checksum and all together have one, so a change or a loss is an error, never a wrong
+    number. A recorded run is there whole or not at all, also after ``kill -9``, a full disk or a power cut.
+
+    Example:
+        >>> Ledger.read("/nonexistent")
+        Traceback (most recent call last):
+        ...
+        dither.results.errors.LedgerError: There is no ledger in /nonexistent (no ledger.sqlite). Give ...
+    """
+
+    def __init__(self, storage: Reader | Writer) -> None:
+        self._storage = storage
+
+    @classmethod
+    def create_or_resume(cls, folder: str | Path, experiment: Experiment) -> Ledger:
+        """Open the ledger of `folder` as its one writer; make folder and ledger if they are not there.
+
+        Args:
+            folder: the output folder.
+            experiment: what the folder is for. It may add tasks, methods and seeds to what is stored there,
+                which is remembered as an `Extension`.
+
+        Returns:
+            The ledger, to be used as a context manager.
+
+        Raises:
+            LedgerError: the folder belongs to another experiment (each difference is named), another writer
+                is there, or the file is damaged, no ledger, or not writable.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
+            ) from error
+        return cls._opened(Writer(folder, lambda journal: plans.begin(journal, experiment)), experiment)
+
+    @classmethod
+    def resume(cls, folder: str | Path) -> Ledger:
+        """Open the existing ledger of `folder` as its one writer, with the experiment that is stored there.
+
+        Raises:
+            LedgerError: as `create_or_resume`, or there is no ledger.
+        """
+        Reader(Path(folder)).close()  # says what is missing before a lock file is made
+        return cls._opened(Writer(Path(folder), None), None)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Ledger:
+        """Open the ledger of `folder` for reading.
+
+        Folder and file may be read-only, and a writer may be active: each call then sees what is recorded by
+        that time.
+
+        Raises:
+            LedgerError: there is no ledger, or it cannot be read.
+        """
+        return cls(Reader(Path(folder)))
+
+    @classmethod
+    def _opened(cls, storage: Writer, experiment: Experiment | None) -> Ledger:
+        try:
+            with storage.session() as journal:
+                journal.verify()
+                if experiment is not None:
+                    plans.check(journal, experiment)
+                storage.enter_wal()
+                if experiment is not None:
+                    plans.extend(journal, experiment)
+        except BaseException:
+            storage.close()
+            raise
+        return cls(storage)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger; a writer leaves one file and no lock."""
+        self._storage.close()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._storage.path
+
+    @property
+    def experiment(self) -> Experiment:
+        """What the folder is for, all extensions included."""
+        with self._storage.session() as journal:
+            return plans.current(journal)
+
+    @property
+    def extensions(self) -> list[Extension]:
+        """How the plan grew, and how many looks there had been each time."""
+        with self._storage.session() as journal:
+            return plans.extensions(journal)
+
+    @property
+    def looks(self) -> list[Look]:
+        """Every recorded look at the results, oldest first."""
+        with self._storage.session() as journal:
+            return plans.looks(journal)
+
+    def record_look(self, *, when: str | None = None) -> Look:
+        """Record that somebody saw the results: the planned n and the number of runs at this time.
+
+        Args:
+            when: ISO 8601 in UTC; None for now.
+
+        Raises:
+            LedgerError: the ledger is open for reading only, or cannot be written.
+        """
+        with self._writing() as journal:
+            return plans.record_look(journal, when=when)
+
+    def __bool__(self) -> bool:
+        return True  # an empty ledger is one, too
+
+    def __len__(self) -> int:
+        return len(self._index())
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._index()
+
+    def finished_ids(self) -> list[str]:
+        """Return the ids of all recorded runs, oldest first; failed runs too, which would fail again."""
+        return list(self._index())
+
+    def add(self, result: RunResult) -> None:
+        """Record a run, whole, in one transaction; it is on the disk when this returns.
+
+        Raises:
+            LedgerError: the run is there already, does not belong to the experiment, comes without its
+                predictions, or cannot be written; the ledger is then as it was and can be used on.
+        """
+        with self._writing() as journal:
+            body, attachment = archive.packed(result)
+            plans.current(journal).check_run(result.spec)
+            if result.id in archive.index(journal):
+                raise LedgerError(
+                    f"The run {result.id} ({result.spec}) is recorded in {self.path} already; finished runs "
+                    "are not repeated. Ask finished_ids() before a run."
+                )
+            journal.append(archive.KIND, result.id, body, attachment)
+
+    def get(self, run_id: str) -> RunResult:
+        """Return one run, with its predictions.
+
+        Raises:
+            LedgerError: there is no such run, or it is damaged.
+        """
+        with self._storage.session() as journal:
+            return archive.unpacked(journal, self._entry(journal, run_id), with_predictions=True)
+
+    def predictions(self, run_id: str) -> dict[str, list[Any]]:
+        """Return the predictions of one run: evaluation split -> one JSON value per example.
+
+        Raises:
+            LedgerError: there is no such run, or it is damaged.
+        """
+        with self._storage.session() as journal:
+            return archive.predictions(journal, self._entry(journal, run_id))
+
+    def results(self, *, predictions: bool = False) -> Iterator[RunResult]:
+        """Yield the runs that are recorded now, oldest first.
+
+        Args:
+            predictions: load them too; otherwise they are None.
+
+        Raises:
+            LedgerError: a run is damaged.
+        """
+        entries = list(self._index().values())
+        for start in range(0, len(entries), _BATCH):
+            with self._storage.session() as journal:
+                batch = [
+                    archive.unpacked(journal, entry, with_predictions=predictions)
+                    for entry in entries[start : start + _BATCH]
+                ]
+            yield from batch
+
+    def environments(self) -> list[tuple[dict[str, Any], int]]:
+        """Return the different environments of the runs, each with its number of runs."""
+        return environments.distinct(self.results())
+
+    def mixed_versions(self) -> list[str]:
+        """Return a sentence for each version, device, ... that is not the same in all runs."""
+        return environments.differences(self.results())
+
+    def _index(self) -> dict[str, Entry]:
+        with self._storage.session() as journal:
+            return archive.index(journal)
+
+    def _entry(self, journal: Journal, run_id: str) -> Entry:
+        runs = archive.index(journal)
+        if run_id not in runs:
+            raise LedgerError(
+                f"There is no run {run_id!r} among the {len(runs)} of {self.path}. Its id is RunSpec.id, "
+                "32 hex digits; finished_ids() lists all."
+            )
+        return runs[run_id]
+
+    @contextmanager
+    def _writing(self) -> Iterator[Journal]:
+        if not isinstance(self._storage, Writer):
+            raise LedgerError(
+                f"{self.path} is open for reading. To write, open it with create_or_resume or resume."
+            )
+        with self._storage.session() as journal:
+            yield journal

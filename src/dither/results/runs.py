@@ -1,0 +1,210 @@
+"""One run: what determines it (`RunSpec`) and what came out (`RunResult`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from dither.results import canonical_json as cj
+from dither.results.errors import LedgerError
+
+STATUSES = ("finished", "failed")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that determines a run; its hash is the run's identity.
+
+    Versions of libraries and the device are not part of it; they stand beside it, in the result.
+
+    Args:
+        task: the task's name, such as ``glue/rte``.
+        task_digest: hash of the task's definition.
+        data_digest: hash of the task's data files.
+        model: the model as the user typed it; for people, not part of the identity.
+        model_digest: hash of the model's files.
+        method: the method's name, such as ``noisytune``.
+        method_settings: its settings, JSON values only. ``1`` and ``1.0`` are two settings.
+        train_settings: the settings of the training run, likewise.
+        seed: the run's seed, of at least 0.
+        threads: CPU threads of the run, of at least 1.
+        dtype: the number format the model is held in, such as ``float32``.
+        recipe_version: the version of the noise's recipe.
+
+    Raises:
+        LedgerError: a value is of a wrong type, out of range or not finite.
+
+    Example:
+        >>> spec = RunSpec("builtin/sentiment", "t1", "d1", model="builtin", model_digest="m1", method="none",
+        ...                method_settings={}, train_settings={"epochs": 3}, seed=0, threads=1,
+        ...                dtype="float32", recipe_version=1)
+        >>> len(spec.id)
+        32
+        >>> RunSpec.from_json(spec.to_json()) == spec
+        True
+    """
+
+    task: str
+    task_digest: str
+    data_digest: str
+    model: str = field(kw_only=True)
+    model_digest: str = field(kw_only=True)
+    method: str = field(kw_only=True)
+    method_settings: dict[str, Any] = field(kw_only=True)
+    train_settings: dict[str, Any] = field(kw_only=True)
+    seed: int = field(kw_only=True)
+    threads: int = field(kw_only=True)
+    dtype: str = field(kw_only=True)
+    recipe_version: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("task", "task_digest", "data_digest", "model", "model_digest", "method", "dtype"):
+            _set(self, name, cj.check_text(getattr(self, name), f"RunSpec.{name}"))
+        for name, least in (("seed", 0), ("threads", 1), ("recipe_version", 0)):
+            _set(self, name, cj.check_integer(getattr(self, name), f"RunSpec.{name}", least=least))
+        for name in ("method_settings", "train_settings"):
+            _set(self, name, cj.check_object(getattr(self, name), f"RunSpec.{name}", finite=True))
+
+    @property
+    def id(self) -> str:
+        """The run's identity: the first 32 hex digits of SHA-256 over canonical JSON without ``model``."""
+        document = asdict(self)
+        del document["model"]
+        return cj.sha256(cj.canonical(document))[:32]
+
+    def to_json(self) -> str:
+        """Return the spec as a JSON object."""
+        return cj.encode(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSpec:
+        """Return the spec that `to_json` wrote; `LedgerError` if `text` is none."""
+        return cls(**cj.keywords(cls, cj.decode(text, "The run's specification"), "The run's specification"))
+
+    def __str__(self) -> str:
+        return f"{self.task}, {self.method}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What came out of one run, finished or failed.
+
+    NaN and infinities are kept in metrics, predictions and history (a diverged run has them), not in scores.
+
+    Args:
+        spec: what determined the run.
+        status: ``finished``, or ``failed``: a non-finite loss or a score not above the constant predictor's.
+        failure: why it failed; None for a finished run.
+        score: points at the last evaluation; None only for a failed run.
+        constant_score: points of the constant predictor on the same data.
+        metrics: evaluation split -> metric -> value.
+        predictions: evaluation split -> one JSON value per example; None where they were not loaded.
+        history: the logged losses, a dict per entry.
+        record: what was noised, the JSON of a `dither.Record`; None for a method without noise.
+        environment: versions, device, cpu, ...: what should be equal in all runs. No host name.
+        seconds: wall-clock time, of at least 0.
+        peak_memory_mb: peak memory in MiB; None if unknown.
+        started: ISO 8601 in UTC, such as ``2026-01-31T12:00:00+00:00``.
+
+    Raises:
+        LedgerError: a value is of a wrong type or out of range, or score and status do not agree.
+    """
+
+    spec: RunSpec
+    status: str
+    failure: str | None = None
+    score: float | None
+    constant_score: float
+    metrics: dict[str, dict[str, Any]]
+    predictions: dict[str, list[Any]] | None = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    record: dict[str, Any] | None = None
+    environment: dict[str, Any]
+    seconds: float
+    peak_memory_mb: float | None = None
+    started: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spec, RunSpec):
+            raise LedgerError(f"RunResult.spec is a {type(self.spec).__name__}; it must be a RunSpec.")
+        self._check_status()
+        for name in ("metrics", "environment"):
+            _set(self, name, cj.check_object(getattr(self, name), f"RunResult.{name}"))
+        if self.record is not None:
+            _set(self, "record", cj.check_object(self.record, "RunResult.record"))
+        self._check_tables()
+        _set(self, "seconds", cj.check_number(self.seconds, "RunResult.seconds", least=0))
+        if self.peak_memory_mb is not None:
+            memory = cj.check_number(self.peak_memory_mb, "RunResult.peak_memory_mb", least=0)
+            _set(self, "peak_memory_mb", memory)
+        _set(self, "started", check_time(self.started, "RunResult.started"))
+
+    def _check_status(self) -> None:
+        if self.status not in STATUSES:
+            raise LedgerError(
+                f"RunResult.status is {self.status!r}; it must be one of {', '.join(STATUSES)}."
+            )
+        _set(self, "constant_score", cj.check_number(self.constant_score, "RunResult.constant_score"))
+        if self.score is not None:
+            _set(self, "score", cj.check_number(self.score, "RunResult.score (None if there is none)"))
+        if self.status == "failed":
+            cj.check_text(self.failure, "RunResult.failure of a failed run")
+        elif self.failure is not None or self.score is None:
+            raise LedgerError(
+                f"RunResult of a finished run has score {self.score!r} and failure {self.failure!r}; "
+                "it needs a score and no failure. Give a run that failed the status 'failed'."
+            )
+
+    def _check_tables(self) -> None:
+        for split, values in self.metrics.items():
+            if not isinstance(values, dict):
+                raise LedgerError(f"RunResult.metrics[{split!r}] must map metrics to values, not {values!r}.")
+        if not isinstance(self.history, list) or not all(isinstance(item, dict) for item in self.history):
+            raise LedgerError("RunResult.history must be a list of dicts, one per logged entry.")
+        _set(self, "history", cj.plain(self.history, "RunResult.history"))
+        if self.predictions is None:
+            return
+        predictions = cj.check_object(self.predictions, "RunResult.predictions")
+        for split, rows in predictions.items():
+            if not isinstance(rows, list):
+                raise LedgerError(f"RunResult.predictions[{split!r}] must be a list, one value per example.")
+        _set(self, "predictions", predictions)
+
+    @property
+    def id(self) -> str:
+        """The identity of the run, `RunSpec.id`."""
+        return self.spec.id
+
+    def to_json(self) -> str:
+        """Return the result as a JSON object, the predictions included."""
+        return cj.encode(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "The run's result") -> RunResult:
+        """Return the result that `to_json` wrote; `LedgerError`, beginning with `where`, if it is none."""
+        document = cj.keywords(cls, cj.decode(text, where), where)
+        spec = RunSpec(**cj.keywords(RunSpec, document["spec"], where))
+        return cls(**{**document, "spec": spec})
+
+    def without_predictions(self) -> RunResult:
+        """Return the same result with ``predictions=None``."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return RunResult(**{**values, "predictions": None})
+
+
+def check_time(value: Any, where: str) -> str:
+    """Return `value` if it is a time in ISO 8601 with the offset of UTC, else raise `LedgerError`."""
+    try:
+        is_utc = datetime.fromisoformat(value).utcoffset() == timedelta(0)
+    except (TypeError, ValueError):
+        is_utc = False
+    if not is_utc:
+        raise LedgerError(
+            f"{where} is {value!r}; it must be like '2026-01-31T12:00:00+00:00' (ISO 8601, UTC)."
+        )
+    return str(value)
+
+
+def _set(instance: object, name: str, value: Any) -> None:
+    object.__setattr__(instance, name, value)  # a frozen dataclass normalises its own fields this way

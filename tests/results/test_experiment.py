@@ -1,0 +1,101 @@
+import pytest
+from results_samples import TASK, experiment, files, result, spec
+
+from dither.results import Ledger, LedgerError
+
+OTHER = {"task_digest": "t9", "data_digest": "d9"}
+
+
+def test_tasks_methods_and_seeds_may_be_added_and_are_remembered(tmp_path):
+    with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1))) as ledger:
+        ledger.record_look()
+    tasks = {"glue/rte": OTHER, **experiment().tasks}
+    methods = {**experiment().methods, "pats": {"beta": 0.85}}
+    with Ledger.create_or_resume(
+        tmp_path, experiment(seeds=(2, 1, 0), tasks=tasks, methods=methods)
+    ) as ledger:
+        ledger.record_look()
+        ledger.add(result(spec(2)))
+    with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1, 2, 7), tasks=tasks, methods=methods)):
+        pass
+    ledger = Ledger.read(tmp_path)
+    assert ledger.experiment.seeds == (0, 1, 2, 7)
+    assert list(ledger.experiment.tasks) == [TASK, "glue/rte"]
+    grown = [(one.tasks, one.methods, one.seeds, one.looks) for one in ledger.extensions]
+    assert grown == [(("glue/rte",), ("pats",), (2,), 1), ((), (), (7,), 2)]
+
+
+def test_the_same_experiment_in_another_order_is_no_extension(tmp_path):
+    plan = experiment()
+    Ledger.create_or_resume(tmp_path, plan).close()
+    methods = dict(reversed(plan.methods.items()))
+    same = experiment(seeds=tuple(reversed(plan.seeds)), methods=methods, model="./builtin")
+    with Ledger.create_or_resume(tmp_path, same) as ledger:
+        assert ledger.extensions == []
+        assert ledger.experiment == plan
+
+
+CHANGES = [
+    ({"kind": "sweep"}, "kind: 'compare' there, 'sweep' now"),
+    ({"model_digest": "m2", "model": "x/y"}, "(the model was typed as 'builtin' there, 'x/y' now)"),
+    ({"threads": 2}, "threads: 1 there, 2 now"),
+    ({"dtype": "bfloat16"}, "dtype: 'float32' there, 'bfloat16' now"),
+    ({"recipe_version": 2}, "recipe_version: 1 there, 2 now"),
+    ({"train_settings": {"learning_rate": 5e-5}}, "train_settings.learning_rate: 3e-05 there, 5e-05 now"),
+    ({"train_settings": {}}, "train_settings.learning_rate: 3e-05 there, not set now"),
+    (
+        {"train_settings": {"learning_rate": 3e-5, "epochs": 3}},
+        "train_settings.epochs: not set there, 3 now",
+    ),
+    (
+        {"methods": {"none": {}, "noisytune": {"noise_lambda": 0.2}}},
+        "methods[noisytune].noise_lambda: 0.15 there, 0.2 now",
+    ),
+    ({"methods": {"none": {}}}, "methods: noisytune belongs to the folder's plan and is missing now"),
+    ({"tasks": {TASK: {"task_digest": "t1", "data_digest": "d2"}}}, "data_digest: 'd1' there, 'd2' now"),
+    ({"tasks": {"glue/rte": OTHER}}, f"tasks: {TASK} belongs to the folder's plan and is missing now"),
+    ({"seeds": (0, 1, 2, 30)}, "seeds: 3, 4, 5, 6, 7, 8 of the folder's plan missing now"),
+]
+
+
+@pytest.mark.parametrize(("change", "line"), CHANGES, ids=[line.split(":")[0] for _, line in CHANGES])
+def test_another_experiment_is_refused_and_changes_nothing(tmp_path, change, line):
+    Ledger.create_or_resume(tmp_path, experiment()).close()
+    before = (tmp_path / "ledger.sqlite").read_bytes()
+    with pytest.raises(LedgerError) as caught:
+        Ledger.create_or_resume(tmp_path, experiment(**change))
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path} holds another experiment:\n")
+    assert line in message
+    assert "Choose another --out" in message
+    assert files(tmp_path) == ["ledger.sqlite"]
+    assert (tmp_path / "ledger.sqlite").read_bytes() == before
+
+
+def test_all_differences_are_named_at_once(tmp_path):
+    Ledger.create_or_resume(tmp_path, experiment()).close()
+    with pytest.raises(LedgerError) as caught:
+        Ledger.create_or_resume(tmp_path, experiment(threads=2, dtype="bfloat16", train_settings={}))
+    for name in ("threads", "dtype", "train_settings.learning_rate"):
+        assert f"\n  {name}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": ()}, r"Experiment.seeds is \[\]; it must be one or more seeds"),
+        ({"seeds": (1, 1)}, r"Experiment.seeds is \[1, 1\]; .* all different"),
+        ({"seeds": (-1,)}, r"Experiment.seeds is -1"),
+        (
+            {"tasks": {"a": {}}},
+            r"Experiment.tasks\['a'\] is \{\}; it must be a dict with the keys task_digest",
+        ),
+        ({"methods": {"none": None}}, r"Experiment.methods\['none'\] is a NoneType; it must be a dict"),
+        ({"train_settings": {"x": float("inf")}}, r"Experiment.train_settings.x is inf"),
+        ({"kind": ""}, r"Experiment.kind is ''"),
+        ({"threads": 0}, r"Experiment.threads is 0"),
+    ],
+)
+def test_bad_experiments_are_refused_by_name(change, message):
+    with pytest.raises(LedgerError, match=message):
+        experiment(**change)
