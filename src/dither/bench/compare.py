@@ -1,0 +1,147 @@
+"""The comparison: make the runs that are missing, and say what they tell."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dither.bench.executors import run_in_processes
+from dither.bench.plan import Plan
+from dither.bench.run import RunRequest
+from dither.results import Ledger, RunResult
+from dither.stats import Analysis, Score, analyse
+
+BASELINE = "none"
+SHOWN_FAILURES = 5
+
+Progress = Callable[[RunResult | None, int, int], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a folder of runs tells.
+
+    Attributes:
+        analysis: the statistics and the verdicts.
+        results: the runs, without their predictions.
+        looks: how often results were looked at under different plans, this time included.
+        warnings: what a reader must know, such as mixed versions.
+    """
+
+    analysis: Analysis
+    results: tuple[RunResult, ...]
+    looks: int
+    warnings: tuple[str, ...]
+
+
+def make_runs(
+    plan: Plan,
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    tensorboard: bool = False,
+    progress: Progress = lambda result, done, total: None,
+) -> None:
+    """Make the runs of a plan that its output folder does not hold yet.
+
+    Each is recorded when it is finished, so an interrupted comparison goes on where it was.
+
+    Args:
+        plan: what to run.
+        out: the output folder; of this experiment, or new.
+        jobs: runs at a time.
+        tensorboard: write curves below `out/tensorboard`.
+        progress: called with each result, the number of runs done and of all.
+
+    Raises:
+        LedgerError: the folder holds another experiment, has a writer, or cannot be written.
+        RunError: a run ended by an error.
+    """
+    with Ledger.create_or_resume(out, plan.experiment("compare")) as ledger:
+        requests = list(plan.requests())
+        there = set(ledger.finished_ids())
+        missing = [request for request in requests if request.spec.id not in there]
+        if tensorboard:
+            missing = [_with_curves(request, Path(out)) for request in missing]
+        done = len(requests) - len(missing)
+        progress(None, done, len(requests))
+        results = run_in_processes(missing, jobs)
+        try:
+            for result in results:
+                ledger.add(result)
+                done += 1
+                progress(result, done, len(requests))
+        finally:
+            results.close()  # type: ignore[attr-defined]  # ends the processes also when recording failed
+
+
+def _with_curves(request: RunRequest, out: Path) -> RunRequest:
+    spec = request.spec
+    return replace(
+        request, tensorboard=str(out / "tensorboard" / spec.task / spec.method / f"seed-{spec.seed}")
+    )
+
+
+def look(out: str | Path, *, margin: float | None = None, record: bool = True) -> Comparison:
+    """Read the runs of a folder and analyse them.
+
+    Args:
+        out: the output folder.
+        margin: of the equivalence test, in points; None for no such test.
+        record: remember that somebody looked, where the folder can be written and the plan is complete.
+
+    Raises:
+        LedgerError: no ledger there, or a damaged one.
+        ValueError: the folder has no plain runs to compare with.
+    """
+    with Ledger.read(out) as ledger:
+        experiment, results = ledger.experiment, tuple(ledger.results())
+        planned = {seen.planned for seen in ledger.looks} | {len(experiment.seeds)}
+        mixed = tuple(ledger.mixed_versions())
+        examples = {row.spec.task: row.id for row in results}
+        sizes = {task: _examples(ledger, run_id) for task, run_id in examples.items()}
+    analysis = analyse(
+        [_score(result, sizes[result.spec.task]) for result in results],
+        baseline=BASELINE,
+        planned_seeds=experiment.seeds,
+        planned_methods=list(experiment.methods),
+        planned_tasks=list(experiment.tasks),
+        margin=margin,
+        looks=len(planned),
+    )
+    complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)
+    if record and complete:
+        _record_look(out)
+    return Comparison(analysis, results, len(planned), (*mixed, *_failures(results)))
+
+
+def _record_look(out: str | Path) -> None:
+    with Ledger.resume(out) as ledger:
+        planned = len(ledger.experiment.seeds)
+        if planned not in {seen.planned for seen in ledger.looks}:
+            ledger.record_look()
+
+
+def _examples(ledger: Ledger, run_id: str) -> int:
+    """How many evaluation examples a run's score stands on."""
+    return sum(len(rows) for rows in ledger.predictions(run_id).values())
+
+
+def _score(result: RunResult, examples: int) -> Score:
+    return Score(
+        method=result.spec.method,
+        task=result.spec.task,
+        seed=result.spec.seed,
+        score=float("nan") if result.score is None else result.score,
+        failed=result.status == "failed",
+        n_examples=examples,
+    )
+
+
+def _failures(results: Sequence[RunResult]) -> tuple[str, ...]:
+    """A sentence for each of the first failed runs, and how many more there are."""
+    failed = [f"failed run: {row.spec}: {row.failure}" for row in results if row.status == "failed"]
+    more = len(failed) - SHOWN_FAILURES
+    return (
+        *failed[:SHOWN_FAILURES],
+        *([f"{more} more failed runs; --json lists them all"] if more > 0 else []),
+    )

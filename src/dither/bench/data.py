@@ -1,0 +1,250 @@
+"""Rows of a task from local files, the Hugging Face Hub or the built-in grammar: checked, counted, hashed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dither import builtin
+from dither.bench.task import FORMATS, Task
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a split came from (file, hub, builtin), with the SHA-256 of the file's bytes or of the rows."""
+
+    kind: str
+    place: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The rows of a task: split -> rows, split -> provenance, and one SHA-256 over all rows in order.
+
+    A row holds the task's columns and label alone: an id (classification), a float (regression), tag names
+    (tagging) or `{"text": [...], "answer_start": [...]}` (span). `digest` does not depend on their source.
+    """
+
+    splits: dict[str, list[Row]]
+    sources: dict[str, Provenance]
+    digest: str
+
+
+class _Hashed(io.RawIOBase):
+    """A binary file that hashes what is read from it, so that it is read once."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.file, self.sha256 = file, hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.file.readinto(buffer)
+        self.sha256.update(memoryview(buffer)[:count])
+        return count
+
+
+def _lines(stream: Any, path: Path) -> Iterator[str]:
+    """Yield the lines of a file, which may be gzipped, with their ends; the byte order mark goes."""
+    number = 0
+    try:
+        for number, line in enumerate(gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream, 1):
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start + 1}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: damaged gzip file after line {number}: {error}; fetch it again") from error
+
+
+def _json_rows(lines: Iterator[str], place: object, task: Task) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield from [(number, json.loads(line))] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{place}:{number}: broken JSON: {error}") from error
+
+
+def _csv_rows(lines: Iterator[str], place: object, task: Task) -> Iterator[tuple[int, Any]]:
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = next(reader, [])
+        for cells in filter(None, reader):
+            if not len(cells) == len(header) == len(set(header)):
+                raise csv.Error(f"{len(cells)} cells for {len(set(header))} names in the header")
+            row: Row = dict(zip(header, cells, strict=True))
+            if task.label in row and row[task.label] not in task.labels:
+                with suppress(ValueError):  # what is no number may be a wrong name: the check will tell
+                    row[task.label] = (float if task.head == "regression" else int)(row[task.label])
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise ValueError(f"{place}:{reader.line_num}: broken CSV: {error}") from error
+
+
+def _text(value: Any, column: str) -> str:
+    if not isinstance(value, str) or not (value.isascii() or re.fullmatch("[^\ud800-\udfff]*", value)):
+        raise ValueError(f"column {column!r} holds {value!r:.80}, not a string or with lone surrogates")
+    return value
+
+
+def _label(value: Any, task: Task) -> Any:
+    """Return a number in the task's range, or the id of a label or tag that is given by id or by name."""
+    low, high = task.range or (0, len(task.labels) - 1)
+    if isinstance(value, str) and value in task.labels:
+        return task.labels.index(value)
+    if type(value) in ((int, float) if task.range else (int,)) and low <= value <= high:  # not NaN
+        return float(value) if task.range else value
+    allowed = ", ".join(f"{index} {name}" for index, name in enumerate(task.labels)) or f"{low:g} to {high:g}"
+    raise ValueError(f"column {task.label!r}: unknown label {value!r:.80}; allowed: {allowed}")
+
+
+def _tagged(row: Row, task: Task) -> Row:
+    column, tokens, tags = task.columns[0], row[task.columns[0]], row[task.label]
+    if not isinstance(tokens, list) or not isinstance(tags, list):
+        raise ValueError(f"{column!r}, {task.label!r} must hold lists; got {tokens!r:.80}, {tags!r:.80}")
+    if len(tokens) != len(tags):
+        raise ValueError(f"{len(tokens)} {column}, but {len(tags)} {task.label}; one each")
+    names = [task.labels[_label(tag, task)] for tag in tags]
+    return {column: [_text(token, column) for token in tokens], task.label: names}
+
+
+def _answered(row: Row, task: Task) -> Row:
+    question, context = (_text(row[column], column) for column in task.columns[:2])
+    answers = row[task.label] if isinstance(row[task.label], dict) else {}
+    texts, starts = answers.get("text"), answers.get("answer_start")
+    if not isinstance(texts, list) or not isinstance(starts, list) or not 0 < len(texts) == len(starts):
+        wanted = "{'text': [...], 'answer_start': [...]} with as many of each"
+        raise ValueError(f"column {task.label!r} holds {row[task.label]!r:.80}; it must be {wanted}")
+    for text, start in zip(texts, starts, strict=True):
+        if type(start) is not int or start < 0 or not text:
+            raise ValueError(f"empty answer (hidden or none?) or bad start: {text!r:.80}, {start!r:.80}")
+        if (found := context[start : start + len(_text(text, task.label))]) != text:
+            raise ValueError(f"answer {text!r} is not in its context at {start}; there stands {found!r}")
+    return dict(zip(task.columns, (question, context, {"text": texts, "answer_start": starts}), strict=True))
+
+
+def _checked(row: Any, task: Task, first: bool) -> Row:
+    """Return the row with the task's columns alone, its label as an id, a number, tag names or answers."""
+    if not isinstance(row, Mapping):
+        raise ValueError(f"{row!r:.80} is not an object with the columns {', '.join(task.columns)}")
+    needed = dict.fromkeys((*task.columns, task.label))
+    if missing := [column for column in needed if column not in row]:
+        found = f"found {', '.join(map(str, row))}" + ("; is it another task's file?" if first else "")
+        raise ValueError(f"no column {', '.join(missing)} ({task.name} needs {', '.join(needed)}); {found}")
+    if task.head in ("tagging", "span"):
+        return (_tagged if task.head == "tagging" else _answered)(dict(row), task)
+    texts = {column: _text(row[column], column) for column in task.columns}
+    return {**texts, task.label: _label(row[task.label], task)}
+
+
+def _check(rows: Iterable[tuple[int, Any]], task: Task, place: object) -> list[Row]:
+    checked: list[Row] = []
+    for number, row in rows:
+        try:
+            checked.append(_checked(row, task, not checked))
+        except ValueError as error:
+            raise ValueError(f"{place}:{number}: {error}") from None
+    if not checked:
+        raise ValueError(f"{place}: no rows; {task.name} needs one at least in every split")
+    return checked
+
+
+def _find(folder: Path, names: list[str]) -> Path:
+    if len(found := [name for name in names if (folder / name).is_file()]) > 1:
+        raise ValueError(f"{folder}: {' and '.join(found)} are both there; keep one")
+    if not found:
+        near = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+        there = ", ".join(sorted(path.name for path in near.iterdir())[:40]) or "nothing"
+        raise FileNotFoundError(f"looked in {folder} for {' or '.join(names)}; in {near} there is: {there}")
+    return folder / found[0]
+
+
+def _from_file(task: Task, split: str, folder: Path) -> tuple[list[Row], Provenance]:
+    given = folder / task.files.get(split, split)
+    path = _find(given.parent, [given.name] if task.files else [given.name + ending for ending in FORMATS])
+    if task.source == "local" and not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{path} leads out of {folder} through a link; put the file itself there")
+    read = _csv_rows if path.name.endswith((".csv", ".csv.gz")) else _json_rows
+    with path.open("rb", buffering=0) as file:
+        hashed = _Hashed(file)
+        lines = _lines(io.BufferedReader(hashed, 1 << 20), path)
+        rows = _check(read(lines, path, task), task, path)
+    return rows, Provenance("file", str(path), hashed.sha256.hexdigest(), len(rows))
+
+
+def _from_hub(task: Task, split: str) -> tuple[str, Iterable[Any]]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(f"{task.name} from the Hub: pip install 'dither[hub]', or give data_dir") from error
+    assert task.hub is not None
+    name, _, language = split.partition(".")
+    name = task.hub.splits.get(name, name).replace("{language}", language)
+    config, revision = task.hub.config.replace("{language}", language) or None, task.hub.revision or None
+    place = f"{task.hub.path}/{config}/{name}"
+    try:
+        table = datasets.load_dataset(task.hub.path, config, split=name, revision=revision)
+    except Exception as error:  # several libraries raise here, each its own kinds
+        raise OSError(f"{task.name}: no {place} from the Hub: {error}; or give data_dir") from error
+    feature = table.features.get(task.label)
+    names = getattr(getattr(feature, "feature", feature), "names", None)
+    if names and tuple(names) != task.labels:
+        raise ValueError(f"{place}: its labels are {names}, those of {task.name} {list(task.labels)}")
+    return place, table
+
+
+def _from_builtin(task: Task, split: str) -> tuple[str, Iterable[Any]]:
+    name, _, language = split.partition(".")
+    return f"builtin/{task.builtin}/{split}", builtin.rows(task.builtin, name, language or "en")
+
+
+def _digest(rows: list[Row]) -> str:
+    sha256 = hashlib.sha256()
+    for row in rows:
+        sha256.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return sha256.hexdigest()
+
+
+def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
+    """Return the rows of every split of a task, each row checked.
+
+    Args:
+        task: built-in rows come from the package, those of a local task from beside its TOML file.
+        data_dir: for tasks of the Hub: the folder of `<task>/<split>` or, with several languages,
+            `<task>/<split>.<language>`, as `.jsonl`, `.jsonl.gz`, `.csv` or `.csv.gz`. None: the Hub.
+
+    Raises:
+        ValueError: an error in a file or row, with its place.
+        OSError, ImportError: a split's file is missing; the Hub, or `datasets`, is out of reach.
+
+    Example:
+        >>> from dither.bench.task import load_task
+        >>> sorted(load(load_task("builtin/sentiment")).splits["train"][0])
+        ['label', 'sentence']
+    """
+    splits, sources, total = {}, {}, hashlib.sha256()
+    folder = task.folder if task.source == "local" else data_dir and Path(data_dir) / task.name
+    for split in task.splits:
+        if folder and task.source != "builtin":
+            rows, source = _from_file(task, split, Path(folder))
+        else:
+            place, found = _from_hub(task, split) if task.source == "hub" else _from_builtin(task, split)
+            rows = _check(enumerate(found), task, place)
+            source = Provenance(task.source, place, _digest(rows), len(rows))
+        splits[split], sources[split] = rows, source
+        total.update(f"{split} {_digest(rows) if source.kind == 'file' else source.sha256}\n".encode())
+    return TaskData(splits, sources, total.hexdigest())

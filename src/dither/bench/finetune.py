@@ -1,0 +1,38 @@
+"""One run that keeps its model and its checkpoints."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from dither.bench.plan import Plan
+from dither.bench.run import run
+from dither.results import Ledger, RunResult
+
+
+def finetune(plan: Plan, out: str | Path, *, tensorboard: bool = False, progress: bool = False) -> RunResult:
+    """Make the one run of a plan in this process, or read it where it is finished.
+
+    The model and its tokenizer are saved to `out`, checkpoints lie in `out/checkpoints`, the result in
+    `out/ledger.sqlite`. An interrupted run resumes from its newest whole checkpoint.
+
+    Args:
+        plan: of one task, one method and one seed.
+        out: the output folder; of this run, or new.
+        tensorboard: write curves to `out/tensorboard`.
+        progress: show the Trainer's progress bar.
+
+    Raises:
+        LedgerError: the folder holds another experiment.
+    """
+    (request,) = plan.requests()
+    request = replace(
+        request,
+        output_dir=str(out),
+        tensorboard=str(Path(out) / "tensorboard") if tensorboard else None,
+        progress=progress,
+    )
+    with Ledger.create_or_resume(out, plan.experiment("finetune")) as ledger:
+        if request.spec.id in ledger:
+            return ledger.get(request.spec.id)
+        result = run(request)
+        ledger.add(result)
+        return result

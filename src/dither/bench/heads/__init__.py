@@ -1,0 +1,40 @@
+"""What a task puts on top of a backbone: how rows become inputs and outputs become predictions.
+
+One module a kind of head, each with the functions of `Head`; a task names its kind.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from dither.bench.heads import classification, regression, span, tagging
+from dither.bench.task import Task
+
+Row = dict[str, Any]
+Features = list[dict[str, Any]]
+
+
+class Head(Protocol):
+    """What every kind of head can do."""
+
+    AUTO_MODEL: str
+
+    def config(self, task: Task) -> dict[str, Any]:
+        """Settings of the model's config: number of labels and the like."""
+
+    def encode(self, task: Task, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Features:
+        """One input for each row; columns that start with `row_` are not for the model."""
+
+    def collator(self, tokenizer: Any) -> Callable[[Features], dict[str, Any]]:
+        """Makes a batch of some inputs."""
+
+    def decode(self, task: Task, outputs: Any, features: Features, rows: Sequence[Row]) -> list[Any]:
+        """One prediction for each row, as JSON values, from the model's outputs as numpy arrays."""
+
+
+HEADS: dict[str, Head] = {
+    "classification": classification,
+    "regression": regression,
+    "tagging": tagging,
+    "span": span,
+}
+"""By the name that tasks give as `head`."""

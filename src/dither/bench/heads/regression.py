@@ -1,0 +1,29 @@
+"""One number for a text or a pair of texts, by least squares."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dither.bench.heads.classification import AUTO_MODEL, collator, encode_texts
+from dither.bench.task import Task
+
+__all__ = ["AUTO_MODEL", "collator", "config", "decode", "encode"]
+
+
+def config(task: Task) -> dict[str, Any]:
+    """One output."""
+    return {"num_labels": 1, "problem_type": "regression"}
+
+
+def encode(
+    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
+) -> list[dict[str, Any]]:
+    """Tokenise the text columns; labels are numbers."""
+    inputs = encode_texts(task, rows, tokenizer, max_length)
+    return [one | {"labels": float(one["labels"])} for one in inputs]
+
+
+def decode(
+    task: Task, outputs: Any, features: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
+) -> list[float]:
+    """The output as it is; (rows, 1) -> (rows,)."""
+    return [float(value) for value in outputs.reshape(-1)]

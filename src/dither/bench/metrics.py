@@ -1,0 +1,250 @@
+"""Metrics and scores of tasks, as the official scorers compute them; none ever warns or returns NaN.
+
+scikit-learn, scipy and seqeval do the arithmetic where they hold the official definition.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dither.bench.task import Task
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+Predictions = Mapping[str, Sequence[Any]]
+Function = Callable[[Sequence[Any], Sequence[Any]], float]
+_CONSTANT = 1e-13  # below this share of its mean, scipy too calls the spread of an array rounding noise
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error message about an unknown name: the nearest known one, and the list.
+
+    Example:
+        >>> nearest("acuracy", ["f1", "accuracy"])
+        "did you mean 'accuracy'? Known: accuracy, f1"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Known: {', '.join(names) or 'none'}"
+
+
+def _sklearn(name: str, **options: Any) -> Function:
+    def metric(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
+        import sklearn.metrics
+
+        return float(getattr(sklearn.metrics, name)(gold, predicted, **options))
+
+    return metric
+
+
+def _matthews(gold: Sequence[int], predicted: Sequence[int]) -> float:
+    varied = len(set(gold)) > 1 and len(set(predicted)) > 1
+    return _sklearn("matthews_corrcoef")(gold, predicted) if varied else 0.0
+
+
+def _correlation(name: str) -> Function:
+    def metric(gold: Sequence[float], predicted: Sequence[float]) -> float:
+        import scipy.stats
+
+        arrays = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+        for values in arrays:
+            mean = values.mean()
+            if not np.isfinite(values).all() or np.linalg.norm(values - mean) <= _CONSTANT * abs(mean):
+                return 0.0
+        return float(getattr(scipy.stats, name)(*arrays).statistic)
+
+    return metric
+
+
+def _entity_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+    from seqeval.metrics import f1_score
+
+    # A word lost to truncation is outside every predicted entity: its gold entity counts as missed.
+    padded = [[*tags, *["O"] * (len(true) - len(tags))] for true, tags in zip(gold, predicted, strict=True)]
+    return float(f1_score([list(true) for true in gold], padded, average="micro", zero_division=0))
+
+
+def _tag_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+    pairs = zip(gold, predicted, strict=True)
+    # zip stops at the shorter list, which is the prediction: lost words count in the denominator alone.
+    right = sum(true == tag for truth, tags in pairs for true, tag in zip(truth, tags, strict=False))
+    return right / max(1, sum(len(truth) for truth in gold))
+
+
+def normalize_answer(text: str) -> str:
+    """Return an answer as the SQuAD v1.1 scorer compares it: lower case, no punctuation, no articles.
+
+    Reference:
+        Rajpurkar et al., EMNLP 2016, https://aclanthology.org/D16-1264 (steps as in its evaluate-v1.1.py).
+
+    Example:
+        >>> normalize_answer("The  Panthers' defense, a team.")
+        'panthers defense team'
+    """
+    bare = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+
+
+def _overlap(true: str, answer: str) -> float:
+    wanted, given = normalize_answer(true).split(), normalize_answer(answer).split()
+    common = sum((Counter(wanted) & Counter(given)).values())
+    return 2 * common / (len(wanted) + len(given)) if common else 0.0
+
+
+def _squad_f1(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:
+    pairs = zip(gold, predicted, strict=True)
+    return math.fsum(max(_overlap(true, answer) for true in answers) for answers, answer in pairs) / len(gold)
+
+
+def _exact_match(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:
+    pairs = zip(gold, predicted, strict=True)
+    return sum(normalize_answer(said) in map(normalize_answer, true) for true, said in pairs) / len(gold)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: the heads it fits, `function(gold, predicted)`, and what a task's labels must be."""
+
+    name: str
+    heads: tuple[str, ...]
+    function: Function
+    summary: str
+    needs: tuple[str, Callable[[Sequence[str]], bool]] = ("", lambda labels: True)
+
+
+_CLASSES, _VALUES, _TAGS, _SPANS = ("classification",), ("regression",), ("tagging",), ("span",)
+_BINARY, _MACRO = ({"average": kind, "zero_division": 0} for kind in ("binary", "macro"))
+_TWO = ("two labels", lambda labels: len(labels) == 2)
+_IOB = (
+    "entity tags: O, B-X, I-X (also E-X, S-X)",
+    lambda labels: "O" in labels and all(x == "O" or re.fullmatch("[BIES]-.+", x) for x in labels),
+)
+_ROWS = (
+    Metric("accuracy", _CLASSES, _sklearn("accuracy_score"), "share of right labels"),
+    Metric("f1", _CLASSES, _sklearn("f1_score", **_BINARY), "F1 of label 1", _TWO),
+    Metric("macro_f1", _CLASSES, _sklearn("f1_score", **_MACRO), "mean of the F1 of each label that occurs"),
+    Metric("matthews", _CLASSES, _matthews, "Matthews correlation"),
+    Metric("pearson", _VALUES, _correlation("pearsonr"), "Pearson correlation"),
+    Metric("spearman", _VALUES, _correlation("spearmanr"), "Spearman rank correlation"),
+    Metric("entity_f1", _TAGS, _entity_f1, "F1 over whole entities (seqeval)", _IOB),
+    Metric("tag_accuracy", _TAGS, _tag_accuracy, "share of words with the right tag"),
+    Metric("squad_f1", _SPANS, _squad_f1, "F1 over the words of the best-fitting gold answer"),
+    Metric("exact_match", _SPANS, _exact_match, "share of answers equal to a gold answer"),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ROWS}
+
+
+def check_metric(name: str, head: str, labels: Sequence[str]) -> None:
+    """Raise ValueError unless the metric exists, fits the head, and can read these labels."""
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
+    metric = METRICS[name]
+    if head not in metric.heads:
+        fitting = ", ".join(row.name for row in _ROWS if head in row.heads)
+        raise ValueError(f"metric {name!r} does not fit head {head!r}; metrics that do: {fitting}")
+    need, fits = metric.needs
+    if not fits(labels):
+        raise ValueError(f"metric {name!r} needs {need}; the labels are {list(labels)}")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics (evaluation -> name -> fraction), score and constant predictor's score (points) of one run."""
+
+    metrics: dict[str, dict[str, float]]
+    score: float
+    constant_score: float
+
+
+def _gold(task: Task, rows: Sequence[Row]) -> list[Any]:
+    return [row[task.label]["text"] if task.head == "span" else row[task.label] for row in rows]
+
+
+def _majority(values: Iterable[Any], order: Sequence[Any]) -> Any:
+    counts = Counter(values)
+    return max(order, key=lambda value: counts[value])  # of equals the first
+
+
+def constant_predictions(task: Task, train: Sequence[Row], rows: Sequence[Row]) -> list[Any]:
+    """Return the majority label, mean value, majority tag a word, or empty answer of `train` for `rows`."""
+    if not train:
+        raise ValueError(f"{task.name}: no train rows; the constant predictor is learned from them")
+    gold = _gold(task, train)
+    if task.head == "span":
+        return [""] * len(rows)
+    if task.head == "tagging":
+        tag = _majority((tag for tags in gold for tag in tags), task.labels)
+        return [[tag] * len(row[task.label]) for row in rows]
+    if task.head == "regression":
+        return [math.fsum(gold) / len(gold)] * len(rows)
+    return [_majority(gold, range(len(task.labels)))] * len(rows)
+
+
+def _problem(task: Task, truth: Any, value: Any) -> str:
+    """Say what is wrong with one prediction; "" when nothing is."""
+    if task.head == "classification":
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        return "" if whole and 0 <= value < len(task.labels) else f"not a label id below {len(task.labels)}"
+    if task.head == "regression":
+        return "" if isinstance(value, int | float | np.floating | np.integer) else "not a number"
+    if task.head == "span":
+        return "" if isinstance(value, str) else "not a string"
+    if not isinstance(value, list | tuple) or len(value) > len(truth):
+        return f"not a list of at most {len(truth)} tags"
+    return next((f"{tag!r} is not a tag of the task" for tag in value if tag not in task.labels), "")
+
+
+def _points(task: Task, predicted: Predictions, rows: Rows) -> tuple[dict[str, dict[str, float]], float]:
+    metrics = {}
+    for name in task.evaluation:
+        gold, said = _gold(task, rows[name]), list(predicted[name])
+        if len(said) != len(gold) or not gold:
+            raise ValueError(f"{task.name}, {name}: {len(said)} predictions for {len(gold)} rows (one each)")
+        for index, (truth, value) in enumerate(zip(gold, said, strict=True)):
+            if problem := _problem(task, truth, value):
+                raise ValueError(f"{task.name}, {name}, row {index}: prediction {value!r}: {problem}")
+        metrics[name] = {metric: METRICS[metric].function(gold, said) for metric in task.metrics}
+    primary = [metrics[name][metric] for name in task.evaluation for metric in task.primary]
+    return metrics, 100 * math.fsum(primary) / len(primary)
+
+
+def score(task: Task, predictions: Predictions, rows: Rows, *, train: Sequence[Row]) -> Scores:
+    """Score the predictions of one run: 100 · mean of the primary metrics over all evaluations.
+
+    Args:
+        task: the task; its metrics, primary metrics and evaluations are used.
+        predictions: evaluation -> one prediction a row: a label id, a number (where one is not finite the
+            correlation is 0), a list of tags (words lost to truncation may be missing at its end and count
+            as wrong), or an answer.
+        rows: evaluation -> the rows of its split, in the order of the predictions.
+        train: the train rows, from which the constant predictor is learned.
+
+    Raises:
+        ValueError: evaluations, counts or kinds of predictions do not fit the task.
+
+    Example:
+        >>> from dither.bench.task import load_task
+        >>> rows = [{"label": 1}, {"label": 0}, {"label": 1}, {"label": 1}]
+        >>> said = {"validation": [1, 0, 0, 0]}
+        >>> score(load_task("glue/rte"), said, {"validation": rows}, train=rows)
+        Scores(metrics={'validation': {'accuracy': 0.5}}, score=50.0, constant_score=75.0)
+    """
+    for what, given in (("predictions", predictions), ("rows", rows)):
+        if set(given) != set(task.evaluation):
+            raise ValueError(
+                f"{task.name}: {what} are for {sorted(given)}; the evaluations are {sorted(task.evaluation)}"
+            )
+    metrics, points = _points(task, predictions, rows)
+    constant = {name: constant_predictions(task, train, rows[name]) for name in task.evaluation}
+    return Scores(metrics, points, _points(task, constant, rows)[1])

@@ -1,0 +1,135 @@
+"""The plan of a comparison: every run of it, before the first one starts.
+
+All bad input is found here: unknown names, broken data, models that do not fit.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dither.bench.data import TaskData, load
+from dither.bench.models import ModelSource, find_model, load_model, load_tokenizer
+from dither.bench.run import RunRequest
+from dither.bench.task import Task, load_task
+from dither.core.draws import RECIPE_VERSION
+from dither.results import Experiment, RunSpec
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tasks × methods × seeds on one model.
+
+    Attributes:
+        source: the model.
+        tasks: as loaded.
+        data: of each task, by name.
+        methods: settings of each method, by name.
+        seeds: all different.
+        train_settings: what the user changed of the tasks' recipes.
+        threads: of torch, for each run.
+        dtype: of the weights.
+        data_dir: folder of local data, or None for the Hub.
+    """
+
+    source: ModelSource
+    tasks: tuple[Task, ...]
+    data: Mapping[str, TaskData] = field(repr=False)
+    methods: Mapping[str, dict[str, Any]]
+    seeds: tuple[int, ...]
+    train_settings: Mapping[str, Any]
+    threads: int = 1
+    dtype: str = "float32"
+    data_dir: str | None = None
+
+    @classmethod
+    def create(
+        cls,
+        tasks: Sequence[str],
+        model: str,
+        methods: Mapping[str, dict[str, Any]],
+        seeds: Sequence[int],
+        *,
+        train_settings: Mapping[str, Any] | None = None,
+        threads: int = 1,
+        dtype: str = "float32",
+        data_dir: str | None = None,
+    ) -> "Plan":
+        """Load and check everything that the runs need.
+
+        Args:
+            tasks: names, or paths of TOML files.
+            model: a folder, a name on the Hub, or `builtin`.
+            methods: settings by name (`dither.bench.settings.parse_settings`).
+            seeds: of the runs.
+            train_settings: changes of the tasks' recipes.
+            threads: of torch for each run, >= 1.
+            dtype: of the weights.
+            data_dir: folder of local data.
+
+        Raises:
+            ValueError: what cannot be run, named as precisely as it is known.
+        """
+        if threads < 1:
+            raise ValueError(f"--threads is {threads}; it must be at least 1")
+        if dtype not in DTYPES:
+            raise ValueError(f"--dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        if data_dir is not None and not Path(data_dir).is_dir():
+            raise ValueError(f"--data-dir {data_dir} is no folder")
+        changes = dict(train_settings or {})
+        loaded = tuple(load_task(name) for name in tasks)
+        if len({task.name for task in loaded}) != len(loaded):
+            raise ValueError(f"a task stands twice in {', '.join(task.name for task in loaded)}")
+        for task in loaded:
+            replace(task.recipe, **changes)
+        data = {task.name: load(task, data_dir) for task in loaded}
+        source = find_model(model)
+        for task in {task.head: task for task in loaded}.values():
+            load_model(source, task, dtype)
+        load_tokenizer(source)
+        return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir)
+
+    def experiment(self, kind: str) -> Experiment:
+        """What the output folder is for."""
+        return Experiment(
+            kind=kind,
+            model=self.source.name,
+            model_digest=self.source.digest,
+            tasks={
+                task.name: {"task_digest": task.digest, "data_digest": self.data[task.name].digest}
+                for task in self.tasks
+            },
+            methods=dict(self.methods),
+            train_settings=dict(self.train_settings),
+            threads=self.threads,
+            dtype=self.dtype,
+            recipe_version=RECIPE_VERSION,
+            seeds=self.seeds,
+        )
+
+    def requests(self) -> Iterator[RunRequest]:
+        """Every run, seed by seed: what is interrupted leaves whole pairs."""
+        for seed in self.seeds:
+            for task in self.tasks:
+                for method, settings in self.methods.items():
+                    yield self.request(task, method, settings, seed)
+
+    def request(self, task: Task, method: str, settings: dict[str, Any], seed: int) -> RunRequest:
+        """One run of the plan."""
+        spec = RunSpec(
+            task=task.name,
+            task_digest=task.digest,
+            data_digest=self.data[task.name].digest,
+            model=self.source.name,
+            model_digest=self.source.digest,
+            method=method,
+            method_settings=settings,
+            train_settings=dict(self.train_settings),
+            seed=seed,
+            threads=self.threads,
+            dtype=self.dtype,
+            recipe_version=RECIPE_VERSION,
+        )
+        return RunRequest(spec, task, self.source, self.data_dir)

@@ -1,0 +1,128 @@
+"""What users type for the settings of runs: seeds as ranges, and `--set method.setting=value`."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from dither.bench.task import Recipe
+from dither.methods.registry import available_methods, create_method
+
+_TRAIN = "train"
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from text such as `0-8` or `0,3,7-9`.
+
+    Raises:
+        ValueError: malformed, negative, backwards or repeated seeds.
+
+    Example:
+        >>> parse_seeds("0-2,7")
+        (0, 1, 2, 7)
+        >>> parse_seeds("0-2,1")
+        Traceback (most recent call last):
+        ...
+        ValueError: --seeds 0-2,1: seed 1 stands there twice; each seed is one run
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
+            raise ValueError(
+                f"--seeds {text}: {part.strip()!r} is no seed and no range; write 0-8 or 0,3,7-9"
+            )
+        span = range(int(first), int(last if dash else first) + 1)
+        if not span:
+            raise ValueError(f"--seeds {text}: the range {part.strip()!r} runs backwards; write 0-8")
+        if len(span) > 100_000 or span[-1] >= 2**32:
+            raise ValueError(f"--seeds {text}: {part.strip()!r} goes beyond 100,000 seeds or above 2^32 - 1")
+        seeds.extend(span)
+    if repeated := [seed for at, seed in enumerate(seeds) if seed in seeds[:at]]:
+        raise ValueError(f"--seeds {text}: seed {repeated[0]} stands there twice; each seed is one run")
+    return tuple(seeds)
+
+
+def parse_names(text: str, option: str) -> tuple[str, ...]:
+    """Names from comma-separated text, without repeats.
+
+    Example:
+        >>> parse_names("none,pats", "--methods")
+        ('none', 'pats')
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"{option} {text!r} must hold one or more names, each once, such as none,noisytune")
+    return names
+
+
+def parse_settings(
+    assignments: Iterable[str], methods: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Settings of methods and of training from `method.setting=value` and `train.setting=value`.
+
+    Values are TOML; a bare word is a string.
+
+    Args:
+        assignments: as typed.
+        methods: those of the comparison; settings of others are refused.
+
+    Returns:
+        The full settings of each method, defaults included, and the changed settings of training.
+
+    Raises:
+        ValueError: an unknown method, setting or value; the message names the nearest valid one.
+
+    Example:
+        >>> full, train = parse_settings(["noisytune.noise_lambda=0.2", "train.epochs=3"], ["noisytune"])
+        >>> full["noisytune"]["noise_lambda"], train
+        (0.2, {'epochs': 3})
+    """
+    changed: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    train: dict[str, Any] = {}
+    for text in assignments:
+        target, equals, value = text.partition("=")
+        owner, dot, setting = target.strip().rpartition(".")
+        if not (equals and dot and setting):
+            raise ValueError(f"--set {text!r} is not like noisytune.noise_lambda=0.2 or train.epochs=3")
+        if owner == _TRAIN:
+            train[_known(setting, [row.name for row in fields(Recipe)], text)] = _value(value)
+        else:
+            changed[_known(owner, [*methods, _TRAIN], text)][setting] = _value(value)
+            if setting == "seed":
+                raise ValueError(f"--set {text}: the seed of a run seeds its noise; choose runs by --seeds")
+    _check_train(train)
+    return {name: full_settings(name, values) for name, values in changed.items()}, train
+
+
+def full_settings(name: str, changed: dict[str, Any]) -> dict[str, Any]:
+    """Every setting of a method that is not fixed by its name, defaults included, as JSON values."""
+    method = create_method(name, **changed)
+    preset = available_methods()[name].preset
+    names = [row.name for row in fields(method) if row.name not in preset and row.name != "seed"]
+    values = {name: getattr(method, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _check_train(train: dict[str, Any]) -> None:
+    """Check the values of training settings, each by the range that the recipe gives for it."""
+    try:
+        Recipe(**{"learning_rate": 1e-5, "epochs": 1, "batch_size": 1, "max_length": 16} | train)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--set train.{error}") from None
+
+
+def _known(name: str, known: Sequence[str], text: str) -> str:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"--set {text}: unknown {name!r}; {hint}There are: {', '.join(known)}")
+    return name
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

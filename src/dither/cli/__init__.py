@@ -1,0 +1,78 @@
+"""The command `dither`: parse, call one library function, print.
+
+A command's imports load when it is chosen: `dither --help` answers without torch.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from dither.cli import compare, demo, finetune, methods, tasks
+
+_COMMANDS = (demo, compare, finetune, tasks, methods)
+
+_EPILOG = """\
+examples:
+  dither demo                                        see it all on the built-in tasks, no network
+  dither tasks                                       what can be compared on
+  dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --seeds 0-8 --out runs/rte-cola
+  dither finetune glue/rte --model ./my-encoder --method pats --seed 0 --out runs/rte-pats
+
+A command's own --help has its options and examples.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line.
+
+    Example:
+        >>> build_parser().parse_args(["demo", "--jobs", "1"]).jobs
+        1
+    """
+    from dither import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="dither",
+        description="Noise-based fine-tuning of pretrained language models: NoisyTune and PATS,\n"
+        "and an honest answer to whether it helps on your task.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dither {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 1 (an error in a run), 2 (bad input) or 130 (Ctrl-C)."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print(
+            "\ndither: interrupted; finished runs are kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
+        if args.traceback:
+            raise
+        print(f"dither: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError | TypeError) else 1

@@ -1,0 +1,78 @@
+"""`dither compare`: methods against plain fine-tuning, paired by seed."""
+
+import argparse
+
+from dither.cli import options
+
+SUMMARY = "compare methods with plain fine-tuning over seeds"
+DESCRIPTION = """\
+Fine-tune a model on tasks with several methods and seeds, and say what the differences tell.
+
+Run seed s sets data order, head, dropout and noise in every arm, so that runs are paired by seed. The
+score is that of the last evaluation. Finished runs are kept in OUT/ledger.sqlite: the same command
+goes on where an interrupted one was, and may add tasks, methods and seeds."""
+EPILOG = """\
+examples:
+  dither compare builtin/entailment --model builtin --seeds 0-8 --out runs/entailment
+  dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data \\
+      --methods none,noisytune,pats,pats-magnitude --seeds 0-8 --out runs/glue \\
+      --set noisytune.noise_lambda=0.2 --set train.learning_rate=3e-5
+  dither compare my-task.toml --model ./my-encoder --out runs/mine --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("tasks", nargs="+", metavar="TASK", help="a task (see `dither tasks`) or a TOML file")
+    options.add_model(parser)
+    parser.add_argument(
+        "--methods",
+        default="none,noisytune,pats",
+        metavar="NAMES",
+        help="comma-separated, see `dither methods`; 'none' is always among them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds", default="0-8", metavar="SEEDS", help="such as 0-8 or 0,3,7-9 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="output folder, new or of this comparison"
+    )
+    options.add_data(parser)
+    options.add_settings(parser)
+    options.add_execution(parser)
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=None,
+        metavar="POINTS",
+        help="also test whether a difference is smaller than this: makes a null a result",
+    )
+    options.add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the missing runs, print the table."""
+    from dither.bench.compare import BASELINE, look, make_runs
+    from dither.bench.plan import Plan
+    from dither.bench.settings import parse_names, parse_seeds, parse_settings
+    from dither.cli.progress import run_progress
+    from dither.cli.tables import print_comparison
+
+    names = parse_names(args.methods, "--methods")
+    names = names if BASELINE in names else (BASELINE, *names)
+    seeds = parse_seeds(args.seeds)
+    methods, train = parse_settings(args.settings, names)
+    plan = Plan.create(
+        args.tasks,
+        args.model,
+        methods,
+        seeds,
+        train_settings=train,
+        threads=args.threads,
+        dtype=args.dtype,
+        data_dir=args.data_dir,
+    )
+    with run_progress() as progress:
+        make_runs(plan, args.out, jobs=options.jobs(args), tensorboard=args.tensorboard, progress=progress)
+    print_comparison(look(args.out, margin=args.margin), as_json=args.json)
+    return 0

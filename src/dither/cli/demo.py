@@ -1,0 +1,43 @@
+"""`dither demo`: the whole thing on the built-in tasks and model."""
+
+import argparse
+
+from dither.cli import options
+
+SUMMARY = "compare the methods on the built-in tasks and model, no network"
+DESCRIPTION = """\
+Compare plain fine-tuning, NoisyTune and PATS on the built-in tasks with the built-in tiny encoder, paired
+over seeds. It shows how everything works; it is no evidence about real models."""
+EPILOG = """\
+examples:
+  dither demo
+  dither demo --seeds 0-3 --out /tmp/demo
+"""
+SEEDS = "0-7"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--out", default="demo", metavar="DIR", help="output folder (default: ./%(default)s)")
+    parser.add_argument("--seeds", default=SEEDS, metavar="SEEDS", help="default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=None, metavar="N", help="runs at a time (default: cores)")
+    options.add_output(parser)
+    parser.set_defaults(threads=1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the missing runs, print the table."""
+    from dither.bench.compare import look, make_runs
+    from dither.bench.plan import Plan
+    from dither.bench.settings import parse_seeds, parse_settings
+    from dither.bench.task import available_tasks
+    from dither.cli.progress import run_progress
+    from dither.cli.tables import print_comparison
+
+    methods, train = parse_settings([], ("none", "noisytune", "pats"))
+    tasks = [name for name in available_tasks() if name.startswith("builtin/")]
+    plan = Plan.create(tasks, "builtin", methods, parse_seeds(args.seeds), train_settings=train)
+    with run_progress() as progress:
+        make_runs(plan, args.out, jobs=options.jobs(args), progress=progress)
+    print_comparison(look(args.out), as_json=args.json)
+    return 0

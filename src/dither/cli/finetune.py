@@ -1,0 +1,55 @@
+"""`dither finetune`: one run that keeps its model."""
+
+import argparse
+
+from dither.cli import options
+
+SUMMARY = "fine-tune a model on one task with one method and keep it"
+DESCRIPTION = """\
+Fine-tune a model and save it to OUT with its tokenizer; the score, the predictions and what was noised
+go into OUT/ledger.sqlite. A checkpoint is written after each epoch; the same command resumes an
+interrupted run exactly."""
+EPILOG = """\
+examples:
+  dither finetune builtin/sentiment --model builtin --method noisytune --out runs/sentiment
+  dither finetune glue/rte --model ./my-encoder --data-dir ./data --method pats --seed 3 \\
+      --set pats.noise_lambda=0.1 --out runs/rte-pats-3
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("task", metavar="TASK", help="a task (see `dither tasks`) or a TOML file")
+    options.add_model(parser)
+    parser.add_argument(
+        "--method", default="none", metavar="NAME", help="see `dither methods` (default: none)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the run (default: 0)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder, new or of this run")
+    options.add_data(parser)
+    options.add_settings(parser)
+    options.add_threads(parser)
+    options.add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the run, or read it where it is finished, and print it."""
+    from dither.bench.finetune import finetune
+    from dither.bench.plan import Plan
+    from dither.bench.settings import parse_seeds, parse_settings
+    from dither.cli.tables import print_run
+
+    methods, train = parse_settings(args.settings, (args.method,))
+    plan = Plan.create(
+        [args.task],
+        args.model,
+        methods,
+        parse_seeds(str(args.seed)),
+        train_settings=train,
+        threads=args.threads,
+        dtype=args.dtype,
+        data_dir=args.data_dir,
+    )
+    result = finetune(plan, args.out, tensorboard=args.tensorboard, progress=not args.json)
+    print_run(result, args.out, as_json=args.json)
+    return 0 if result.status == "finished" else 1

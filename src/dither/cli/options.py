@@ -1,0 +1,71 @@
+"""Options that several commands share, each with its help text written once."""
+
+import argparse
+import os
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """--model, --dtype."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="a folder with config.json, *.safetensors and a tokenizer; a name on the Hugging Face Hub; or "
+        "'builtin' for the tiny encoder that comes with dither",
+    )
+    parser.add_argument(
+        "--dtype", default="float32", help="of the weights: float32 (default), bfloat16 or float16"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--data-dir."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="local data: DIR/<task>/<split>.jsonl[.gz]; without it, tasks of the Hub are downloaded",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """--set."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="WHAT=VALUE",
+        dest="settings",
+        help="change a setting of a method (noisytune.noise_lambda=0.2) or of training (train.epochs=3); "
+        "may be given often; `dither methods --verbose` lists them",
+    )
+
+
+def add_execution(parser: argparse.ArgumentParser) -> None:
+    """--jobs, --threads, --tensorboard."""
+    parser.add_argument(
+        "--jobs", type=int, default=None, metavar="N", help="runs at a time (default: cores / threads)"
+    )
+    add_threads(parser)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """--threads, --tensorboard."""
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CPU threads of a run; part of what determines it to the last bit (default: 1)",
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard curves below --out")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """--json, --margin."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def jobs(args: argparse.Namespace) -> int:
+    """How many runs at a time: as asked, or as many as the cores allow."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return args.jobs if args.jobs is not None else max(1, cores // max(1, args.threads))

@@ -1,0 +1,36 @@
+"""The progress of many runs on the terminal: how many, which, how long. Never how well: no peeking."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dither.bench.compare import Progress
+    from dither.results import RunResult
+
+
+@contextmanager
+def run_progress() -> Iterator["Progress"]:
+    """A progress bar on standard error; plain lines where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def update(result: "RunResult | None", done: int, total: int) -> None:
+            text = "" if result is None else f"{result.spec} ({result.seconds:.1f} s)"
+            bar.update(task, completed=done, total=total, description=text)
+            if not console.is_terminal:
+                print(f"[{done}/{total}] {text or 'runs recorded before'}", file=sys.stderr, flush=True)
+
+        yield update

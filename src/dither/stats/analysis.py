@@ -1,0 +1,143 @@
+"""The whole analysis: scores of runs in, tables with verdicts out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from dither.stats.comparison import compare
+from dither.stats.families import judge
+from dither.stats.macro import average
+from dither.stats.pairs import Pairs, pair_up
+from dither.stats.rule import Rule
+from dither.stats.scores import Score, check_known, check_unique, planned, split_sizes
+from dither.stats.tables import Analysis, Table
+
+_Grid = list[list[Pairs]]
+
+
+def analyse(
+    scores: Iterable[Score],
+    *,
+    baseline: str = "none",
+    planned_seeds: Sequence[int],
+    planned_methods: Sequence[str] | None = None,
+    planned_tasks: Sequence[str] | None = None,
+    alpha: float = 0.05,
+    margin: float | None = None,
+    looks: int = 1,
+) -> Analysis:
+    """Compare every method with the baseline, paired by seed.
+
+    Two families of tests, each held at the level of the look by Holm's method:
+
+    * primary: the macro-averages of all methods. "Does a method help on these tasks?" is answered here.
+    * secondary: all tasks of all methods together. "Where?" is answered here, and since anyone may point at
+      the best cell of the whole table, the whole table is the family.
+
+    So each family claims something false in at most ``alpha`` of null experiments, both together in at most
+    ``2 alpha``; with one task they are the same tests. The equivalence tests form the same two families once
+    more. The sign-flip test rests on arms that are exchangeable within a pair, the interval on roughly normal
+    differences; "resolved" needs both.
+
+    A failed run that has a score counts with it in ``all_runs``, the decisive table; ``without_failed``
+    leaves out the pairs in which either run failed. A run without a score (NaN) forbids the mean it would
+    belong to: the comparison gets NaN and no verdict in ``all_runs``.
+
+    Args:
+        scores: one row per run, in any order.
+        baseline: the method that the others are compared with.
+        planned_seeds: the seeds of the plan; verdicts are for all of them, other seeds are listed and left
+            out.
+        planned_methods: the methods of the plan, which fix the size of the families; None for those found.
+        planned_tasks: the tasks of the plan, likewise.
+        alpha: error rate of the first look, in (0, 0.5).
+        margin: margin of the equivalence test, points, > 0; None for no such test.
+        looks: how often verdicts have been read, this time included; see `Rule`.
+
+    Returns:
+        The tables, the baseline beside itself included (all ties).
+
+    Raises:
+        ValueError: duplicated runs, an unknown baseline, an unplanned method or task, no seeds, no scores.
+
+    Example:
+        >>> scores = [Score("none", "rte", s, 60.0 + s) for s in range(9)]
+        >>> scores += [Score("pats", "rte", s, 61.0 + s + s % 3) for s in range(9) if s != 4]
+        >>> analysis = analyse(scores, planned_seeds=range(9))
+        >>> analysis.all_runs.macro("pats").verdict.text, analysis.notes
+        ('incomplete: 8 of 9 planned pairs', ('pats on rte: seed 4 is in one arm alone',))
+    """
+    rule = Rule(alpha=alpha, margin=margin, looks=looks)
+    rows = list(scores)
+    check_unique(rows)
+    seeds = _seeds(planned_seeds)
+    methods = planned(planned_methods, (s.method for s in rows), what="methods")
+    tasks = planned(planned_tasks, (s.task for s in rows), what="tasks")
+    if not methods or not tasks:
+        raise ValueError("there are no scores; without runs, name planned_methods and planned_tasks")
+    check_known(baseline, methods, what="baseline")
+    methods = (baseline, *(m for m in methods if m != baseline))
+    arms: defaultdict[tuple[str, str], dict[int, Score]] = defaultdict(dict)
+    for row in rows:
+        arms[row.method, row.task][row.seed] = row
+    grid = [
+        [pair_up(arms[m, t], arms[baseline, t], seeds, names=(m, baseline, t)) for t in tasks]
+        for m in methods
+    ]
+    sizes = split_sizes(rows)
+    all_runs = _table("all runs", grid, sizes, rule)
+    without_failed = replace(all_runs, title="without failed runs")
+    if any(row.failed for row in rows):
+        clean = [[pairs.without_failed() for pairs in line] for line in grid]
+        without_failed = _table(without_failed.title, clean, sizes, rule)
+    return Analysis(
+        baseline=baseline,
+        methods=methods,
+        tasks=tasks,
+        planned_seeds=seeds,
+        rule=rule,
+        all_runs=all_runs,
+        without_failed=without_failed,
+        notes=tuple(note for line in grid for pairs in line for note in _notes(pairs)),
+    )
+
+
+def _seeds(planned_seeds: Sequence[int]) -> tuple[int, ...]:
+    seeds = tuple(int(seed) for seed in planned_seeds)
+    if not seeds:
+        raise ValueError("planned_seeds is empty; name the seeds that the comparison was planned with")
+    if len(set(seeds)) != len(seeds):
+        repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        raise ValueError(f"planned_seeds repeats {repeated}; each seed is one pair")
+    return seeds
+
+
+def _table(title: str, grid: _Grid, sizes: dict[str, int], rule: Rule) -> Table:
+    lines = [[compare(pairs, rule, sizes.get(pairs.task)) for pairs in line] for line in grid]
+    macros = [average(line, compared, rule) for line, compared in zip(grid, lines, strict=True)]
+    return Table(
+        title=title,
+        comparisons=judge([row for line in lines for row in line], rule),
+        macros=judge(macros, rule),
+    )
+
+
+def _notes(pairs: Pairs) -> list[str]:
+    """What would otherwise go unseen in one comparison; the baseline's own runs are noted once."""
+    failed = pairs.baseline_failed if pairs.method == pairs.baseline else pairs.method_failed
+    lost = [s for s, score in zip(pairs.seeds, pairs.method_scores, strict=True) if score != score]
+    bad = [s for s, gone in zip(pairs.seeds, failed, strict=True) if gone and s not in lost]
+    facts = (
+        (bad, "failed; it counts with its score", "failed; they count with their scores"),
+        (lost, "has no score, so no mean can be formed", "have no score, so no mean can be formed"),
+        (pairs.unpaired, "is in one arm alone", "are in one arm alone"),
+        (pairs.unplanned, "is not in the plan and was left out", "are not in the plan and were left out"),
+    )
+    where = f"{pairs.method} on {pairs.task}: "
+    return [
+        f"{where}seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} {many if len(seeds) > 1 else one}"
+        for seeds, one, many in facts
+        if seeds
+    ]

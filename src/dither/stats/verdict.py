@@ -1,0 +1,184 @@
+"""The verdict in words: one function decides, for a task and for the macro-average alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dither.stats.rule import Rule
+from dither.stats.signflip import DRAWS, pairs_to_reach
+
+if TYPE_CHECKING:
+    from dither.stats.tables import Effect
+
+Kind = Literal[
+    "better",
+    "worse",
+    "equivalent",
+    "identical",
+    "not resolved",
+    "out of reach",
+    "incomplete",
+    "no score",
+    "none",
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision and its wording.
+
+    Args:
+        kind: "better" and "worse" are resolved; "equivalent" lies within the declared margin; "identical" has
+            the same scores in all pairs; "not resolved" is the default; "out of reach" cannot be resolved
+            with so few pairs; "incomplete", "no score" and "none" are no verdicts.
+        text: the sentence to print.
+    """
+
+    kind: Kind
+    text: str
+
+    @property
+    def resolved(self) -> bool:
+        """Whether a difference was shown."""
+        return self.kind in ("better", "worse")
+
+
+def decide(effect: Effect, rule: Rule) -> Verdict:
+    """Decide one comparison, Holm-adjusted and at the level of the look.
+
+    In this order: no verdict while runs or scores are missing; identical scores; *resolved* when the adjusted
+    sign-flip p is below the level and the printed interval excludes 0; *no difference above the margin* when
+    the adjusted TOST p is below the level; *cannot reach* when no outcome of so few pairs could have been
+    resolved; else *not resolved*, with what the design can detect, and with the half of the evidence that was
+    short when p and interval disagree.
+
+    Args:
+        effect: the comparison, Holm-adjusted.
+        rule: what was declared.
+
+    Returns:
+        The verdict.
+
+    Example:
+        >>> from dither.stats import Score, analyse
+        >>> scores = [Score("none", "rte", s, 60.0 + s) for s in range(5)]
+        >>> scores += [Score("pats", "rte", s, 60.0 + 2 * s) for s in range(5)]
+        >>> print(analyse(scores, planned_seeds=range(5)).all_runs.macro("pats").verdict.text)
+        not resolved: 5 pairs, 1 of them tied, cannot reach p < 0.05 (at least 6 untied are needed)
+    """
+    undecided = _undecided(effect)
+    if undecided:
+        return undecided
+    within = effect.p_equivalence_holm < rule.level
+    bound = f"no difference above {rule.margin:g} point{'s' * (rule.margin != 1)}" if within else ""
+    if effect.p_holm < rule.level and _excludes_zero(effect.interval):
+        side: Kind = "better" if effect.difference > 0 else "worse"
+        verdict = Verdict(side, f"resolved: {side}" + (f", but {bound}" if within else ""))
+    elif within:
+        verdict = Verdict("equivalent", bound)
+    elif effect.p_holm_floor >= rule.level:
+        verdict = Verdict("out of reach", f"not resolved: {_shortage(effect, rule)}")
+    else:
+        verdict = Verdict("not resolved", _unresolved(effect, rule))
+    return Verdict(verdict.kind, verdict.text + _circumstances(effect, rule))
+
+
+def _undecided(effect: Effect) -> Verdict | None:
+    """What stands in the way of a test."""
+    if effect.missing:
+        present = effect.planned - effect.missing
+        return Verdict("incomplete", f"incomplete: {present} of {effect.planned} planned pairs")
+    if effect.scoreless:
+        return Verdict(
+            "no score",
+            f"no verdict: a run without a score in {effect.scoreless} of {effect.pairs} pairs, "
+            "so the mean cannot be formed; give such runs the constant predictor's score, "
+            "or see the table without failed runs",
+        )
+    if not math.isfinite(effect.difference):
+        where = " for one of the tasks" if effect.pairs else ""
+        return Verdict("none", f"no verdict: no pairs are left{where}{_circumstances(effect, Rule())}")
+    if effect.identical:
+        count = "the only pair" if effect.pairs == 1 else f"all {effect.pairs} pairs"
+        return Verdict("identical", f"identical scores in {count}")
+    return None
+
+
+def _excludes_zero(interval: tuple[float, float]) -> bool:
+    """Whether 0 lies outside; never so without an interval."""
+    return interval[0] > 0 or interval[1] < 0
+
+
+def _shortage(effect: Effect, rule: Rule) -> str:
+    """Why no outcome could have passed."""
+    tied = effect.pairs - effect.untied
+    having = f"{effect.pairs} pair{'s' * (effect.pairs != 1)}" + (f", {tied} of them tied," if tied else "")
+    family = f" after Holm over {effect.tests} tests" if effect.tests > 1 else ""
+    needed = pairs_to_reach(rule.level / effect.tests)
+    if needed <= effect.untied:  # then it is the number of draws that limits p
+        return f"{DRAWS + 1} drawn signs cannot reach p < {rule.level:g}{family}"
+    untied = " untied" if tied else ""
+    return f"{having} cannot reach p < {rule.level:g}{family} (at least {needed}{untied} are needed)"
+
+
+def _unresolved(effect: Effect, rule: Rule) -> str:
+    """The default verdict, and what was short when p and interval disagree."""
+    if math.isfinite(effect.detectable):
+        design = f"; this design can detect {format_points(effect.detectable)} points"
+    else:
+        design = "; these pairs can only resolve it after other tests of the family"
+    if effect.p_holm < rule.level:
+        short = "includes 0" if math.isfinite(effect.interval[0]) else "cannot be formed from so few pairs"
+        return f"not resolved: p = {format_p(effect.p_holm)} is low enough, but the interval {short}{design}"
+    if _excludes_zero(effect.interval):
+        adjusted = "Holm-adjusted p" if effect.tests > 1 else "sign-flip p"
+        return (
+            f"not resolved: the interval excludes 0, but the {adjusted} = {format_p(effect.p_holm)} "
+            f"is not below {rule.level:g}{design}"
+        )
+    return f"not resolved{design}"
+
+
+def _circumstances(effect: Effect, rule: Rule) -> str:
+    """Dropped pairs and repeated looks, which every reader of the verdict must know."""
+    text = f"; {effect.dropped} of {effect.planned} pairs dropped with a failed run" if effect.dropped else ""
+    if rule.looks > 1:
+        text += (
+            f"; looked {rule.looks} times, this time at {rule.level:g}, "
+            f"error rate over all looks below {rule.overall:g}"
+        )
+    return text
+
+
+def format_points(value: float) -> str:
+    """Points with one decimal, or with two digits when that would round them away.
+
+    Args:
+        value: points, >= 0.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> format_points(1.64), format_points(0.034)
+        ('1.6', '0.034')
+    """
+    return f"{value:.1f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+
+
+def format_p(p: float) -> str:
+    """A p value with three decimals, or with two digits when it is smaller.
+
+    Args:
+        p: in [0, 1].
+
+    Returns:
+        The text.
+
+    Example:
+        >>> format_p(0.0625), format_p(0.00003)
+        ('0.062', '3e-05')
+    """
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.2g}"
