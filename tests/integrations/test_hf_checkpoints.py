@@ -37,15 +37,15 @@ def cut(path: Path, *, keep: float = 0.5) -> None:
     path.write_bytes(data[: int(len(data) * keep)])
 
 
-def shard(checkpoint: Path, **changes: str) -> None:
-    """Weights in two files with an index; `changes` give a tensor another file in the index."""
+def shard(checkpoint: Path, first: str | None = None) -> None:
+    """Weights in two files with an index; `first` is what the index says of the first tensor instead."""
     tensors = load_file(checkpoint / WEIGHTS)
     (checkpoint / WEIGHTS).unlink()
     names = sorted(tensors)
     files = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(names)}
     for file in set(files.values()):
         save_file({name: tensors[name] for name in names if files[name] == file}, checkpoint / file)
-    files |= {names[0]: value for value in changes.values()}
+    files[names[0]] = first or files[names[0]]
     (checkpoint / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": files}))
 
 
@@ -64,28 +64,40 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "optimizer cut": (lambda at: cut(at / "optimizer.pt"), "optimizer.pt is cut short or damaged: "),
     "optimizer's end cut": (lambda at: cut(at / "optimizer.pt", keep=0.999), "optimizer.pt is cut short"),
-    "optimizer empty": (lambda at: (at / "optimizer.pt").write_bytes(b""), "optimizer.pt is missing or empty"),
-    "optimizer zeros": (lambda at: (at / "optimizer.pt").write_bytes(bytes(9000)), "optimizer.pt is cut short"),
+    "optimizer empty": (
+        lambda at: (at / "optimizer.pt").write_bytes(b""),
+        "optimizer.pt is missing or empty",
+    ),
+    "optimizer zeros": (
+        lambda at: (at / "optimizer.pt").write_bytes(bytes(9000)),
+        "optimizer.pt is cut short",
+    ),
     "no scheduler": (lambda at: (at / "scheduler.pt").unlink(), "scheduler.pt is missing or empty"),
     "scaler cut": (lambda at: (at / "scaler.pt").write_bytes(b"PK"), "scaler.pt is cut short or damaged"),
     "no rng": (lambda at: (at / "rng_state.pth").unlink(), "rng_state.pth is missing"),
     "rng cut": (lambda at: cut(at / "rng_state.pth"), "rng_state.pth is cut short or damaged"),
     "config cut": (lambda at: cut(at / "config.json"), "config.json does not parse: "),
-    "no weights": (lambda at: (at / WEIGHTS).unlink(), "no weights: neither model.safetensors nor adapter_mod"),
+    "no weights": (
+        lambda at: (at / WEIGHTS).unlink(),
+        "no weights: neither model.safetensors nor adapter_mod",
+    ),
     "weights cut": (lambda at: cut(at / WEIGHTS), "model.safetensors is cut short or damaged"),
     "weights one byte short": (lambda at: cut(at / WEIGHTS, keep=0.99999), "model.safetensors is cut short"),
     "weights too long": (
         lambda at: (at / WEIGHTS).write_bytes((at / WEIGHTS).read_bytes() + b"x"),
         "model.safetensors is cut short or damaged",
     ),
-    "weights empty": (lambda at: (at / WEIGHTS).write_bytes(b""), "model.safetensors is cut short or damaged"),
+    "weights empty": (
+        lambda at: (at / WEIGHTS).write_bytes(b""),
+        "model.safetensors is cut short or damaged",
+    ),
     "header damaged": (lambda at: headers(at, b"{nonsense"), "model.safetensors is cut short or damaged"),
     "header's end a word": (
         lambda at: headers(at, b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,"x"]}}'),
         "model.safetensors is cut short or damaged",
     ),
     "shard missing": (
-        lambda at: shard(at, name="model-00003.safetensors"),
+        lambda at: shard(at, "model-00003.safetensors"),
         "model-00003.safetensors is missing",
     ),
     "shard cut": (
@@ -93,10 +105,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "model-00002-of-00002.safetensors is cut short or damaged",
     ),
     "shard outside": (
-        lambda at: shard(at, name="../checkpoint-2/model.safetensors"),
+        lambda at: shard(at, "../checkpoint-2/model.safetensors"),
         f"{INDEX} names a file outside the folder: '../checkpoint-2/model.safetensors'",
     ),
-    "shard absolute": (lambda at: shard(at, name="/etc/passwd"), "outside the folder: '/etc/passwd'"),
+    "shard absolute": (lambda at: shard(at, "/etc/passwd"), "outside the folder: '/etc/passwd'"),
     "index cut": (lambda at: (shard(at), cut(at / INDEX)), f"{INDEX} does not parse: "),
     "index empty": (lambda at: (at / INDEX).write_text('{"weight_map": {}}'), f"{INDEX} names no files"),
     "index of numbers": (lambda at: (at / INDEX).write_text('{"weight_map": {"a": 1}}'), "1 is missing"),
@@ -135,7 +147,13 @@ def test_numbers_are_ordered_as_numbers(run: Path) -> None:
 
 
 def test_foreign_names_are_passed_over(run: Path, caplog) -> None:
-    for name in ("checkpoint-best", "checkpoint-", "checkpoint-9.old", "tmp-checkpoint-9", "checkpoint-9 copy"):
+    for name in (
+        "checkpoint-best",
+        "checkpoint-",
+        "checkpoint-9.old",
+        "tmp-checkpoint-9",
+        "checkpoint-9 copy",
+    ):
         (run / name).mkdir()
     (run / "checkpoint-99").write_text("a file, not a folder")
     assert latest_checkpoint(run) == str(run / "checkpoint-4")

@@ -14,10 +14,9 @@ SCRIPT = Path(__file__).with_name("training_to_kill.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_run_killed_many_times_ends_bit_for_bit_like_one_in_one_go(tmp_path: Path, seed: int) -> None:
+def test_a_run_killed_many_times_ends_bit_for_bit_like_one_in_one_go(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path), str(seed)],
+        [sys.executable, str(SCRIPT), str(tmp_path), "1"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -25,7 +24,8 @@ def test_a_run_killed_many_times_ends_bit_for_bit_like_one_in_one_go(tmp_path: P
     )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads((tmp_path / "report.json").read_text())
-    assert sum(report["kills"]) >= 5, report
+    assert report["kills"] == [True] * 7
+    assert report["reached"] < 40
     final = "final/model.safetensors"
     assert (tmp_path / "whole" / final).read_bytes() == (tmp_path / "killed" / final).read_bytes()
     log = (tmp_path / "killed" / "log.txt").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ OPTIMIZERS = ["adamw_torch_fused", "adamw_torch", "adafactor", "sgd"]
 
 @pytest.mark.parametrize("optim", OPTIMIZERS)
 def test_the_callback_does_what_attach_does(tmp_path: Path, optim: str) -> None:
-    """One run by the callback; another on the same optimizer, attached by hand without accelerate's wrapper."""
+    """One run by the callback; another attached by hand before accelerate wraps the optimizer."""
     callback = NoiseCallback(PATS(noise_lambda=0.5))
     automatic = trained(tmp_path, [callback], optim=optim)
     by_hand = tiny_trainer(tmp_path, optim=optim)
@@ -111,6 +112,28 @@ def test_a_pure_bfloat16_model_is_noised_with_a_note_of_what_rounding_left(tmp_p
         assert 0.0 < row.unchanged < 1.0
         assert row.effective == pytest.approx(row.requested, rel=0.5)
     assert all(loss == loss for loss in losses(trainer))
+
+
+def test_the_scale_is_that_of_the_weights_after_noisytune(tmp_path: Path) -> None:
+    callback = NoiseCallback(PATS(), NoisyTune(noise_lambda=2.0))  # the order of the arguments has no say
+    trained(tmp_path, [callback], max_steps=2)
+    noised = tiny_model()
+    dither.noisytune_(noised, 2.0, seed=3)
+    after, before = weights(noised), weights(tiny_model())
+    rows = [row for row in callback.records["pats"].tensors if row.noised]
+    assert len(rows) == 17
+    for row in rows:
+        assert row.std == pytest.approx(after[row.path].double().std().item(), rel=1e-6)
+        assert row.std != pytest.approx(before[row.path].double().std().item(), rel=1e-2)
+
+
+def test_a_copy_of_the_callback_takes_no_optimizer_along(tmp_path: Path) -> None:
+    trained(tmp_path, [callback := NoiseCallback(NoisyTune(), PATS())], max_steps=2)
+    twin = copy.deepcopy(callback)
+    assert (twin.noisytune, twin.pats, twin.handle) == (callback.noisytune, callback.pats, None)
+    assert twin.records == {"noisytune": callback.records["noisytune"]}
+    trained(tmp_path, [twin], max_steps=2)
+    assert twin.records == callback.records
 
 
 def test_a_second_train_starts_the_averages_and_the_dose_afresh(tmp_path: Path) -> None:

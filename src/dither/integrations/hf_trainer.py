@@ -76,6 +76,10 @@ class NoiseCallback(TrainerCallback):
         self._noised: weakref.ref[nn.Module] | None = None
         self._untold: dict[str, float] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Searches with Ray copy the Trainer; no weak reference and no other run's optimizer may go along.
+        return self.__dict__ | {"handle": None, "_noised": None}
+
     @property
     def records(self) -> dict[str, Record]:
         """What was noised so far, by the family of the method."""
