@@ -17,10 +17,17 @@ from dither.core.kernels import backend_for
 from dither.core.noise import Change, Noise, SensitivityState
 from dither.core.schedules import dose_factor
 from dither.core.statistics import float32
-from dither.groups import GroupState, GroupStates, is_training_step, keep_means
+from dither.groups import (
+    GroupState,
+    GroupStates,
+    is_dummy_step,
+    keep_means,
+    refuse_overwritten_gradients,
+    was_skipped,
+)
 from dither.methods.pats import PATS
 from dither.methods.settings import recipe_hash
-from dither.methods.targets import Target, finite_moments, targets
+from dither.methods.targets import Target, finite_moments, optimizer_targets
 from dither.record import Record, TensorRecord
 
 logger = logging.getLogger("dither")
@@ -110,13 +117,15 @@ class Handle:
                 "> 0, since noise_lambda is the dose of the run: attach(..., total_steps=1000), or "
                 "PATS(per_step=True) for a dose per step"
             )
+        refuse_overwritten_gradients(optimizer)
         self.method = method
         self.optimizer = optimizer
         self.seed = seed
         self.total_steps = None if method.per_step else total_steps
         self.recipe = method.recipe(seed)
         self.recipe_hash = recipe_hash(self.recipe)
-        self._rows = _rows_in_optimizer(model, method, optimizer)
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        self._rows = optimizer_targets(model, method, held)
         self._targets = {id(row.named.parameter): row for row in self._rows if row.reason is None}
         self._changes: dict[str, Change] = {}
         self._groups = GroupStates(optimizer, self.recipe_hash)
@@ -179,17 +188,20 @@ class Handle:
         """The optimizer's step hook: count the step if it was one, then measure and add noise."""
         index = self._groups.index()
         work = self._gradients(index)
-        if not is_training_step(optimizer, [gradient for _, gradient in work]):
+        if not work or was_skipped(optimizer):
+            return
+        dummy = is_dummy_step(optimizer, [gradient for _, gradient in work])
+        work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self._targets]
+        if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
+            for row, _ in work:
+                self._average(row.named.parameter)
             return
         step = self._groups.advance()
-        work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self._targets]
         if not work:
             return
         owners = [index[id(row.named.parameter)] for row, _ in work]
-        states = [
-            self._state(row, gradient, owner, step)
-            for (row, gradient), owner in zip(work, owners, strict=True)
-        ]
+        jobs = zip(work, owners, strict=True)
+        states = [self._state(row, gradient, owner, step) for (row, gradient), owner in jobs]
         outcomes = backend_for(states[0].weight.device).sensitivity_step_(states, self.method.rule)
         for (row, _), outcome in zip(work, outcomes, strict=True):
             self._changes[row.named.name] = self._changes.get(row.named.name, Change()) + outcome.change
@@ -212,15 +224,17 @@ class Handle:
         return found
 
     def _state(self, row: Target, gradient: Tensor, owner: GroupState, step: int) -> SensitivityState:
-        parameter = row.named.parameter
+        parameter, noise = row.named.parameter, self._noise(row, owner, step)
+        return SensitivityState(parameter, gradient, self._average(parameter), owner.mean, noise)
+
+    def _average(self, parameter: Tensor) -> Tensor:
+        """The moving average of a parameter, made where there is none."""
         state = self.optimizer.state[parameter]
         if AVERAGE not in state:
             # A pure half-precision parameter keeps a half-precision average: loading would cast it anyhow.
             dtype = torch.float32 if parameter.dtype == torch.float64 else parameter.dtype
             state[AVERAGE] = torch.zeros_like(parameter, dtype=dtype, memory_format=torch.preserve_format)
-        return SensitivityState(
-            parameter, gradient, state[AVERAGE], owner.mean, self._noise(row, owner, step)
-        )
+        return state[AVERAGE]
 
     def _noise(self, row: Target, owner: GroupState, step: int) -> Noise | None:
         factor = dose_factor(owner.lr, owner.lr_max, total_steps=self.total_steps, every=self.method.every)
@@ -230,20 +244,3 @@ class Handle:
         key = stream_key(self.seed, self.method.family, row.named.name)
         # A weight that is exactly zero says nothing, so this matters for the control `idle` alone.
         return Noise(key, scale, step=step, keep_zeros=True, rounding=self.method.rounding)
-
-
-def _rows_in_optimizer(model: nn.Module, method: PATS, optimizer: Optimizer) -> list[Target]:
-    """The targets, with those that the optimizer does not step as skipped."""
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    rows = targets(model, method)
-    if strangers := held - {id(row.named.parameter) for row in rows}:
-        raise ValueError(
-            f"the optimizer holds {len(strangers)} parameters that are not the model's, so they have no "
-            "name; pass the model that is optimised, and build the optimizer after the model is in place"
-        )
-    return [
-        row
-        if row.reason or id(row.named.parameter) in held
-        else Target(row.named, 0.0, "not in the optimizer")
-        for row in rows
-    ]

@@ -4,6 +4,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -124,7 +125,7 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """As a dictionary of JSON values."""
         return asdict(self) | {
-            "recipe": dict(self.recipe),
+            "recipe": deepcopy(dict(self.recipe)),
             "tensors": [asdict(row) | {"shape": list(row.shape)} for row in self.tensors],
         }
 

@@ -155,5 +155,5 @@ def test_a_seed_out_of_range_is_refused(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [True, 1.0, "1", None, np.float64(1)])
 def test_a_seed_of_another_type_is_refused(seed: object) -> None:
-    with pytest.raises(TypeError, match="seed is .*; it must be a whole number"):
+    with pytest.raises(TypeError, match=r"seed is .*; it must be a whole number"):
         check_seed(seed)

@@ -89,3 +89,17 @@ def test_a_saved_head_of_peft_has_two_names() -> None:
     found = names(peft.get_peft_model(tiny("BertForSequenceClassification"), config))
     assert "head:classifier.modules_to_save.weight" in found
     assert "head:classifier.original_module.weight" in found
+
+
+@pytest.mark.parametrize("kind", ["BertForSequenceClassification", "LlamaForCausalLM"])
+def test_prompt_tuning_keeps_the_names_of_the_base(kind: str) -> None:
+    import peft
+
+    task = "SEQ_CLS" if kind.startswith("Bert") else "CAUSAL_LM"
+    config = peft.PromptTuningConfig(task_type=task, num_virtual_tokens=2)
+    model = peft.get_peft_model(tiny(kind), config)
+    plain, found = names(tiny(kind)), names(model)
+    assert {name for name in plain if not name.startswith("head:")} <= set(found)
+    assert "head:prompt_encoder.embedding.weight" in found
+    assert not any("base_model" in name for name in found)
+    assert type(unwrapped(model)).__name__ == kind

@@ -21,7 +21,9 @@ def test_an_iterator_of_patterns_is_read_once() -> None:
 
 @pytest.mark.parametrize("given", [[""], [1], [None], ""])
 def test_what_is_no_pattern_is_refused(given: object) -> None:
-    with pytest.raises(TypeError, match=r"a pattern is .*; it must be a glob such as 'encoder\.layer\.0\.\*'"):
+    with pytest.raises(
+        TypeError, match=r"a pattern is .*; it must be a glob such as 'encoder\.layer\.0\.\*'"
+    ):
         as_patterns(given)  # type: ignore[arg-type]
 
 
@@ -63,7 +65,7 @@ def test_a_strength_out_of_range_is_refused(value: float) -> None:
 
 @pytest.mark.parametrize("value", [True, "0.1", None, [0.1]])
 def test_a_strength_of_another_type_is_refused(value: object) -> None:
-    with pytest.raises(TypeError, match="noise_lambda is .*; it must be a finite number"):
+    with pytest.raises(TypeError, match=r"noise_lambda is .*; it must be a finite number"):
         check_strength(value)
 
 

@@ -62,7 +62,7 @@ def named_parameters(model: nn.Module) -> list[NamedParameter]:
     paths: dict[str, str] = {}
     rows = []
     for path, parameter in model.named_parameters(remove_duplicate=False):
-        name = canonical_name(path, prefix)
+        name = canonical_name(_as_tuned(path, model), prefix)
         tied_to = first.get(_identity(parameter))
         if tied_to is None and name in paths:
             raise ValueError(
@@ -119,7 +119,8 @@ def _backbone_prefix(model: nn.Module) -> str:
     """The prefix under which a model holds its backbone, or "" where it holds none apart."""
     prefixes = (getattr(module, "base_model_prefix", "") for module in _wrapper_chain(model))
     prefix = next((value for value in prefixes if isinstance(value, str) and value), "")
-    paths = (_without_wrappers(path) for path, _ in model.named_parameters(remove_duplicate=False))
+    listed = model.named_parameters(remove_duplicate=False)
+    paths = (_without_wrappers(_as_tuned(path, model)) for path, _ in listed)
     return prefix if prefix and any(path.startswith(prefix + ".") for path in paths) else ""
 
 
@@ -142,7 +143,23 @@ def _wrapper_chain(model: nn.Module) -> list[nn.Module]:
         if len(children) == 1 and (wrapped := next(iter(children))) in _WRAPPERS:
             chain.append(children[wrapped])
         elif hasattr(chain[-1], "peft_config") and "base_model" in children:
-            tuner = children["base_model"]  # the layer of PEFT that holds the model under `model`
-            chain += [tuner, *(child for name, child in tuner.named_children() if name == "model")]
+            tuner = children["base_model"]
+            chain.append(tuner)
+            if not _is_direct(tuner):  # a layer of PEFT that holds the model under `model`
+                chain += [child for name, child in tuner.named_children() if name == "model"]
         else:
             return chain
+
+
+def _is_direct(base: nn.Module) -> bool:
+    """Whether a PEFT model holds a model of transformers itself, as for prompts, and no tuner around it."""
+    return hasattr(type(base), "base_model_prefix")
+
+
+def _as_tuned(path: str, model: nn.Module) -> str:
+    """A path with `base_model.model.` where a PEFT model without a tuner has `base_model.` alone."""
+    peft = next((module for module in _wrapper_chain(model) if hasattr(module, "peft_config")), None)
+    base = None if peft is None else dict(peft.named_children()).get("base_model")
+    if base is None or not _is_direct(base):
+        return path
+    return path.replace("base_model.", "base_model.model.", 1)

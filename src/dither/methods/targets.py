@@ -54,6 +54,30 @@ def targets(model: nn.Module, method: NoisyTune | PATS) -> list[Target]:
     return [_target(row, method, id(row.parameter) in embeddings) for row in rows]
 
 
+def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Target]:
+    """The targets of a method that follows an optimizer; what the optimizer does not step is skipped.
+
+    Args:
+        model: whose parameters the optimizer steps.
+        method: that follows it.
+        held: ids of the parameters that the optimizer steps.
+
+    Raises:
+        ValueError: see `targets`; or the optimizer holds parameters that are not the model's.
+    """
+    rows = targets(model, method)
+    if strangers := held - {id(row.named.parameter) for row in rows}:
+        raise ValueError(
+            f"the optimizer holds {len(strangers)} parameters that are not the model's, so they have no "
+            "name; pass the model that is optimised, and build the optimizer after the model is in place"
+        )
+    missing = "not in the optimizer"
+    return [
+        row if row.reason or id(row.named.parameter) in held else Target(row.named, 0.0, missing)
+        for row in rows
+    ]
+
+
 def _target(row: NamedParameter, method: NoisyTune | PATS, is_embedding: bool) -> Target:
     refuse_unwhole(row)
     strength = strength_of(row.name, method.noise_lambda)

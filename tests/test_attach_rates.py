@@ -1,0 +1,164 @@
+"""lr_max, the dose and several parameter groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+import dither
+
+
+def net(shape: tuple[int, int] = (8, 6)) -> nn.Module:
+    model, generator = nn.Module(), torch.Generator().manual_seed(0)
+    model.a = nn.Parameter(torch.randn(shape, generator=generator))
+    model.b = nn.Parameter(torch.randn(shape, generator=generator))
+    return model
+
+
+def step(model: nn.Module, optimizer: Any, times: int = 1) -> None:
+    """Gradients under which half of the weights hardly matter."""
+    for _ in range(times):
+        for parameter in model.parameters():
+            parameter.grad = torch.linspace(1e-6, 1, parameter.numel()).view(parameter.shape)
+        optimizer.step()
+
+
+def peaks(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [group["dither"]["lr_max"] for group in optimizer.param_groups]
+
+
+def test_the_rate_at_attach_is_the_highest_where_nothing_else_is_known() -> None:
+    model = net()
+    optimizer = torch.optim.SGD([{"params": [model.a], "lr": 0.1}, {"params": [model.b], "lr": 0.2}])
+    dither.attach(dither.PATS(), optimizer, model, total_steps=3)
+    assert peaks(optimizer) == [0.1, 0.2]
+
+
+def test_a_warm_up_has_its_initial_lr() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: t / 10)
+    assert optimizer.param_groups[0]["lr"] == 0.0
+    dither.attach(dither.PATS(), optimizer, model, total_steps=3)
+    assert peaks(optimizer) == [0.1]
+
+
+def test_one_cycle_has_its_max_lr() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.7, total_steps=10)
+    dither.attach(dither.PATS(), optimizer, model, total_steps=10)
+    assert peaks(optimizer) == [0.7]
+
+
+def test_lr_max_overrides() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.7, total_steps=10)
+    dither.attach(dither.PATS(lr_max=2), optimizer, model, total_steps=10)
+    assert peaks(optimizer) == [2.0]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_rate_that_is_a_tensor(fused: bool) -> None:
+    found = []
+    for lr in (0.01, torch.tensor(0.01)):
+        model = net()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=fused, capturable=False)
+        dither.attach(dither.PATS(), optimizer, model, total_steps=3)
+        step(model, optimizer, 3)
+        assert isinstance(peaks(optimizer)[0], float)
+        found.append(model.a.detach())
+    assert torch.allclose(*found, rtol=0, atol=1e-7)  # 0.01 is another number in float32
+
+
+@pytest.mark.parametrize("lr", [0.0, None])
+def test_a_rate_of_0_or_none_at_attach_is_refused(lr: Any) -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    optimizer.param_groups[0]["lr"] = lr
+    message = rf"learning rate of parameter group 0 is {lr} where PATS is attached.*pass lr_max="
+    with pytest.raises(ValueError, match=message):
+        dither.attach(dither.PATS(), optimizer, model, total_steps=3)
+    assert "dither" not in optimizer.param_groups[0]
+
+
+def noise(factors: list[float], **settings: Any) -> torch.Tensor:
+    """The noise on `a` after steps at these multiples of lr = 1e-30: no training, noise alone."""
+    model = net()
+    before = model.a.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-30)
+    handle = dither.attach(dither.PATS(**settings), optimizer, model, total_steps=len(factors))
+    for factor in factors:
+        optimizer.param_groups[0]["lr"] = 1e-30 * factor
+        step(model, optimizer)
+    assert handle.step == len(factors)
+    return (model.a.detach() - before).double()
+
+
+def test_the_noise_is_proportional_to_the_rate() -> None:
+    full, half = noise([1, 1]), noise([1, 0.5])
+    moved = full.abs() > 1e-3
+    assert moved.sum() > 10
+    assert torch.allclose((half / full)[moved], torch.tensor(0.5, dtype=torch.float64), atol=1e-3)
+
+
+def test_the_dose_of_a_step_falls_with_the_root_of_the_length() -> None:
+    short, raw = noise([1, 1]), noise([1, 1], per_step=True)
+    moved = raw.abs() > 1e-3
+    expected = torch.tensor((3 / 2) ** 0.5, dtype=torch.float64)
+    assert torch.allclose((short / raw)[moved], expected, atol=1e-2)
+
+
+def test_the_accumulated_dose_over_a_whole_run() -> None:
+    """40,000 always-insensitive weights, T = 50, linear schedule: the spread of NoisyTune at the same λ.
+
+    The first step adds none, so the variance is Σ c² = 1 − 3/T + O(1/T²) of NoisyTune's: the standard
+    deviation is 0.955 of it (49·50·99/6·3/50³ = 0.970 squared is what is summed below), to a z-test at 1e-6.
+    """
+    steps, model = 50, net((200, 200))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-30)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 - t / steps)
+    before = model.a.detach().double()
+    dither.attach(dither.PATS(include="a"), optimizer, model, total_steps=steps)
+    model.a.grad = torch.full((200, 200), 1e-9)
+    model.a.grad[0] = 1e6
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+    moved = (model.a.detach().double() - before)[1:].numpy() / (0.15 * before.std().item())
+    dose = sum(3 / steps * (1 - t / steps) ** 2 for t in range(1, steps))
+    assert 0.96 < dose < 0.98
+    z = (np.mean(moved**2) * 12 / dose - 1) * np.sqrt(moved.size / 2)
+    assert abs(z) < stats.norm.isf(5e-7)
+
+
+def test_groups_have_their_own_rates_and_one_count() -> None:
+    model = net()
+    optimizer = torch.optim.SGD([{"params": [model.a], "lr": 1e-30}, {"params": [model.b], "lr": 2e-30}])
+    handle = dither.attach(dither.PATS(per_step=True), optimizer, model)
+    optimizer.param_groups[1]["lr"] = 0.0
+    before = model.a.detach().clone(), model.b.detach().clone()
+    step(model, optimizer, 3)
+    assert handle.step == 3
+    assert not torch.equal(model.a, before[0])
+    assert torch.equal(model.b, before[1])
+    assert [group["dither"]["step"] for group in optimizer.param_groups] == [3, 3]
+
+
+def test_the_grouping_of_parameters_does_not_matter() -> None:
+    found = []
+    for groups in ([["a", "b"]], [["b"], ["a"]], [["b", "a"]]):
+        model = net()
+        rows = [{"params": [model.get_parameter(name) for name in names]} for names in groups]
+        optimizer = torch.optim.AdamW(rows, lr=0.01)
+        dither.attach(dither.PATS(across="model"), optimizer, model, total_steps=3)
+        step(model, optimizer, 3)
+        found.append(torch.cat((model.a.detach(), model.b.detach())))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
