@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from dither.bench.task import Task, load_task
+
+sys.path.append(str(Path(__file__).parent))  # for tiny_encoder, which killed children import too
 
 BASE: dict[str, Any] = {
     "name": "mine/small",

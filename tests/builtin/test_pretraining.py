@@ -59,7 +59,7 @@ def test_fresh_weights_depend_on_the_seed_alone(unmoved_random_state: None) -> N
 
 
 def test_masks_ask_for_words_only() -> None:
-    source = Batches(TEXTS, size=3, masked=0.5, vocabulary=50, seed=0)
+    source = Batches(TEXTS, size=3, masked=0.5, seed=0)
     asked = shown = 0
     for _, batch in zip(range(200), source, strict=False):
         labels = batch.labels[batch.labels != IGNORED]
@@ -68,11 +68,11 @@ def test_masks_ask_for_words_only() -> None:
         assert not (kept == MASK).any()
         asked += len(labels)
         shown += int((batch.input_ids == MASK).sum())
-    assert 0.75 < shown / asked < 0.85
+    assert 0.45 < shown / asked < 0.55
 
 
 def test_pairs_are_judged_and_half_are_strangers() -> None:
-    source = Batches(TEXTS, size=3, masked=0.1, vocabulary=50, seed=0)
+    source = Batches(TEXTS, size=3, masked=0.1, seed=0)
     verdicts = []
     for _, batch in zip(range(200), source, strict=False):
         for ids, types, verdict in zip(batch.input_ids, batch.token_type_ids, batch.follows, strict=True):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dither.bench.executors import run_in_processes
 from dither.bench.plan import Plan
-from dither.bench.run import RunRequest
-from dither.results import Ledger, RunResult
+from dither.bench.run import RunRequest, require_tensorboard
+from dither.results import Ledger, LedgerError, RunResult
 from dither.stats import Analysis, Score, analyse
 
 BASELINE = "none"
@@ -53,9 +53,15 @@ def make_runs(
         progress: called with each result, the number of runs done and of all.
 
     Raises:
+        ValueError: `jobs` is below 1.
+        ImportError: TensorBoard is not installed.
         LedgerError: the folder holds another experiment, has a writer, or cannot be written.
         RunError: a run ended by an error.
     """
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; it must be at least 1")
+    if tensorboard:
+        require_tensorboard()
     with Ledger.create_or_resume(out, plan.experiment("compare")) as ledger:
         requests = list(plan.requests())
         there = set(ledger.finished_ids())
@@ -109,16 +115,21 @@ def look(out: str | Path, *, margin: float | None = None, record: bool = True) -
         looks=len(planned),
     )
     complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)
-    if record and complete:
-        _record_look(out)
-    return Comparison(analysis, results, len(planned), (*mixed, *_failures(results)))
+    unrecorded = _record_look(out) if record and complete else ()
+    return Comparison(analysis, results, len(planned), (*mixed, *_failures(results), *unrecorded))
 
 
-def _record_look(out: str | Path) -> None:
-    with Ledger.resume(out) as ledger:
-        planned = len(ledger.experiment.seeds)
-        if planned not in {seen.planned for seen in ledger.looks}:
+def _record_look(out: str | Path) -> tuple[str, ...]:
+    """Record the first look under a plan; where that cannot be, say so."""
+    with Ledger.read(out) as ledger:
+        if len(ledger.experiment.seeds) in {seen.planned for seen in ledger.looks}:
+            return ()
+    try:
+        with Ledger.resume(out) as ledger:
             ledger.record_look()
+    except LedgerError as error:
+        return (f"this look is not recorded: {error}",)
+    return ()
 
 
 def _examples(ledger: Ledger, run_id: str) -> int:

@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 
 from dither.bench.run import RunRequest, run
@@ -38,42 +40,66 @@ def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Iterator[RunR
         while True:
             # No more than are running: what waits in a queue would be lost from sight.
             for request in islice(pending, jobs - len(running)):
-                running[pool.submit(run, request)] = request
+                with _interrupts_waiting():
+                    running[pool.submit(_run, request)] = request
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield _result(future, running.pop(future))
+            # Results first, so that an error does not take with it what is finished.
+            for future in sorted(done, key=lambda future: future.exception() is not None):
+                yield _result(future, running)
     finally:
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(future: "Future[RunResult]", request: RunRequest) -> RunResult:
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Ctrl-C waits: a process started meanwhile never hears it, from its first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return future.result()
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _result(future: "Future[RunResult]", running: "dict[Future[RunResult], RunRequest]") -> RunResult:
+    try:
+        result = future.result()
     except BrokenProcessPool as error:
+        runs = " or ".join(f"({request.spec})" for request in running.values())
         raise RunError(
-            f"the process of run ({request.spec}) died, perhaps for lack of memory: try a smaller --jobs. "
+            f"the process of run {runs} died, perhaps for lack of memory: try a smaller --jobs. "
             "What was recorded is kept; the same command goes on from there"
         ) from error
     except Exception as error:
         raise RunError(
-            f"run ({request.spec}) failed with {type(error).__name__}: {error}. What was recorded is kept; "
-            "the same command goes on from there"
+            f"run ({running[future].spec}) failed with {error}. What was recorded is kept; the same command "
+            "goes on from there"
         ) from error
+    del running[future]
+    return result
+
+
+def _run(request: RunRequest) -> RunResult:
+    """A run whose error can travel: some exceptions cannot be unpickled, which would end all processes."""
+    try:
+        return run(request)
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))
+        raise RuntimeError(f"{type(error).__name__}: {error}") from RuntimeError(trace)
 
 
 def _prepare_worker() -> None:
     """Quiet, deaf to Ctrl-C (the parent decides), and gone when the parent is."""
-    import transformers
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import transformers  # takes seconds, in which the parent may be gone
+
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dither.bench.plan import Plan
-from dither.bench.run import run
+from dither.bench.run import require_tensorboard, run
 from dither.results import Ledger, RunResult
 
 
@@ -12,7 +12,9 @@ def finetune(plan: Plan, out: str | Path, *, tensorboard: bool = False, progress
     """Make the one run of a plan in this process, or read it where it is finished.
 
     The model and its tokenizer are saved to `out`, checkpoints lie in `out/checkpoints`, the result in
-    `out/ledger.sqlite`. An interrupted run resumes from its newest whole checkpoint.
+    `out/ledger.sqlite`. An interrupted run resumes from its newest whole checkpoint. The saved config.json
+    bears the mark of NoisyTune under `dither`; `out` can be the model of another run, which then starts from
+    its weights as they are and may add noise of its own.
 
     Args:
         plan: of one task, one method and one seed.
@@ -23,6 +25,8 @@ def finetune(plan: Plan, out: str | Path, *, tensorboard: bool = False, progress
     Raises:
         LedgerError: the folder holds another experiment.
     """
+    if tensorboard:
+        require_tensorboard()
     (request,) = plan.requests()
     request = replace(
         request,

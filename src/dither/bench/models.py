@@ -1,128 +1,64 @@
-"""Models by name: found, checked, and loaded with a new head, or refused.
+"""Models loaded with a new head, or refused.
 
 A model that would train from random weights is refused: everything but the head must come from the file.
+Code that lies beside a model is never run.
 """
 
 import contextlib
-import json
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import file_digest, sha256
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from dither.bench.heads import HEADS
+from dither.bench.heads import HEADS, Row
+from dither.bench.model_files import BUILTIN, ModelSource, find_model
 from dither.bench.task import Task
-from dither.builtin import MODEL_DIR
 from dither.core.names import canonical_name
 
-BUILTIN = "builtin"
-_WEIGHTS = "*.safetensors"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
-_HUB_FILES = ["*.json", _WEIGHTS, "*.txt", "*.model"]
-_FLOATS = frozenset(["F64", "F32", "BF16", "F16"])
+__all__ = [
+    "BUILTIN",
+    "ModelSource",
+    "check_lengths",
+    "check_model",
+    "find_model",
+    "load_model",
+    "load_tokenizer",
+]
 
-
-@dataclass(frozen=True)
-class ModelSource:
-    """A model as the user typed it, the folder where it lies, and a digest of its files."""
-
-    name: str
-    folder: Path
-    digest: str
-
-
-def find_model(name: str) -> ModelSource:
-    """Find a model by `builtin`, a folder, or a name on the Hugging Face Hub, and check its files.
-
-    Raises:
-        ValueError: nothing of that name, no tokenizer, weights only in pickles, or integer weights; the
-            message says what to do.
-
-    Example:
-        >>> find_model("builtin").folder == MODEL_DIR
-        True
-    """
-    folder = MODEL_DIR if name == BUILTIN else Path(name)
-    if not folder.is_dir():
-        folder = _from_hub(name)
-    _check_folder(folder)
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".md")
-    digest = sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return ModelSource(name, folder, digest.hexdigest())
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ValueError(
-            f"model {name!r} is no folder here, and the Hugging Face Hub did not give it "
-            f"({type(error).__name__}); give a folder with config.json and *.safetensors, a name on the "
-            f"Hub, or {BUILTIN!r}"
-        ) from error
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"model folder {folder} has no config.json; save the model with save_pretrained")
-    weights = sorted(folder.glob(_WEIGHTS))
-    if not weights:
-        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-        found = f"only pickles ({', '.join(pickles)}), which can run code when loaded" if pickles else "none"
-        raise ValueError(
-            f"model folder {folder} needs weights in *.safetensors and has {found}; where you trust them, "
-            "load the model once and save it with model.save_pretrained(folder)"
-        )
-    if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise ValueError(
-            f"model folder {folder} has no tokenizer (none of {', '.join(_TOKENIZERS)}); save it beside the "
-            "model with tokenizer.save_pretrained(folder)"
-        )
-    for path in weights:
-        _check_dtypes(path)
-
-
-def _check_dtypes(path: Path) -> None:
-    """Refuse integer and quantised weights, from the header of a safetensors file alone."""
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        try:
-            if not 0 < length <= path.stat().st_size - 8:
-                raise ValueError("its length is wrong")
-            header = json.loads(file.read(length))
-        except ValueError as error:
-            raise ValueError(f"{path} is no safetensors file: its header is damaged ({error})") from None
-    for name, row in header.items():
-        # Integer buffers such as position ids are no weights.
-        if name != "__metadata__" and name.endswith("weight") and row.get("dtype") not in _FLOATS:
-            raise ValueError(
-                f"{path}: tensor {name!r} is {row.get('dtype')}, and fine-tuning needs floating-point "
-                f"weights ({', '.join(sorted(_FLOATS))}); take the model before it was quantised"
-            )
+_POSITIONS = ("position_embeddings", "wpe")  # modules with a row for each place of an input
+_FOREIGN_CODE = "trust_remote_code"  # how transformers' messages name it
 
 
 def load_tokenizer(source: ModelSource) -> Any:
-    """The model's tokenizer, with a padding token."""
+    """The model's tokenizer, with a padding token.
+
+    Raises:
+        ValueError: it cannot be read, would run code of its own, or has no token to pad with.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise ValueError(
+            f"the tokenizer of model {source.name} cannot be loaded: {_reason(error)}; save it once more "
+            "with tokenizer.save_pretrained(folder)"
+        ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None:
+        raise ValueError(
+            f"the tokenizer of model {source.name} has no token to pad with (no pad, eos or unk token); set "
+            "tokenizer.pad_token and save it beside the model"
+        )
     return tokenizer
 
 
 def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
     """The pretrained backbone under a head for a task; the head's weights are drawn by torch.
+
+    A mark of earlier noise in config.json is dropped: the weights count as pretrained as they are, so a model
+    that was fine-tuned with NoisyTune can be fine-tuned with it again on another task.
 
     Args:
         source: from `find_model`.
@@ -144,6 +80,7 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
             dtype=getattr(torch, dtype),
             local_files_only=True,
             use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
             **head.config(task),
         )
@@ -153,7 +90,76 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
             raise ValueError(f"model {source.name}: tensor {name!r} holds NaN or infinite values")
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
+    model.config.__dict__.pop("dither", None)
     return model
+
+
+def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtype: str = "float32") -> int:
+    """Load a model and its tokenizer once, to see that both serve a task, and the methods the model.
+
+    Args:
+        source: from `find_model`.
+        task: what the model is for.
+        methods: of `dither.methods`; their patterns must fit names of the model.
+        dtype: of the weights.
+
+    Returns:
+        How many tokens an input may have: the rows of the position embeddings, or 2^31 - 1 where the
+        model has none.
+
+    Raises:
+        ValueError: as `load_model` and `load_tokenizer`; or the tokenizer has more tokens than the model has
+            embeddings; or a pattern fits no tensor.
+    """
+    from torch import nn
+
+    from dither.methods.plain import Plain
+    from dither.methods.targets import targets
+
+    model, tokenizer = load_model(source, task, dtype), load_tokenizer(source)
+    for method in methods:
+        if not isinstance(method, Plain):
+            targets(model, method)
+    HEADS[task.head].encode(task, [], tokenizer, 16)  # a slow tokenizer is refused where words count
+    embeddings = getattr(model.get_input_embeddings(), "num_embeddings", len(tokenizer))
+    if len(tokenizer) > embeddings:
+        raise ValueError(
+            f"model {source.name} embeds {embeddings} tokens and its tokenizer has {len(tokenizer)}; put the "
+            "tokenizer beside it that it was pretrained with"
+        )
+    positions = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITIONS
+    ]
+    return min(positions, default=2**31 - 1)
+
+
+def check_lengths(
+    source: ModelSource, task: Task, rows: Iterable[Sequence[Row]], *, max_length: int, positions: int
+) -> None:
+    """Refuse rows that would reach beyond the positions of a model.
+
+    Args:
+        source: from `find_model`.
+        task: whose rows these are.
+        rows: of every split.
+        max_length: to which inputs are cut.
+        positions: from `check_model`.
+
+    Raises:
+        ValueError: an input has more tokens than the model has positions.
+    """
+    if max_length <= positions:
+        return
+    tokenizer = load_tokenizer(source)
+    for split in rows:
+        inputs = HEADS[task.head].encode(task, split, tokenizer, max_length)
+        if (longest := max(len(one["input_ids"]) for one in inputs)) > positions:
+            raise ValueError(
+                f"model {source.name} has {positions} positions, and an input of task {task.name!r} has "
+                f"{longest} tokens; cut them with --set train.max_length={positions}"
+            )
 
 
 def _refuse_random_backbone(source: ModelSource, model: Any, missing: Any) -> None:
@@ -175,21 +181,29 @@ def _explained(source: ModelSource, task: Task) -> Iterator[None]:
     """Say what a failed load means for the user."""
     try:
         yield
-    except RuntimeError as error:
-        if "size mismatch" not in str(error) and "mismatch" not in str(error):
-            raise
-        raise ValueError(
-            f"model {source.name} brings a head that does not fit task {task.name!r} ({task.head}, "
-            f"{len(task.labels) or 1} outputs); take the pretrained model before it was fine-tuned, or the "
-            "task it was fine-tuned for"
-        ) from error
-    except ValueError as error:
-        if "Unrecognized configuration class" not in str(error):
-            raise
-        raise ValueError(
-            f"model {source.name} has an architecture without a head for {task.head}, which task "
-            f"{task.name!r} needs"
-        ) from error
+    except Exception as error:  # of transformers, safetensors and torch, each its own kinds
+        text = str(error)
+        if "mismatch" in text:
+            meaning = (
+                f"brings a head that does not fit task {task.name!r} ({task.head}, {len(task.labels) or 1} "
+                "outputs); take the pretrained model before it was fine-tuned, or the task it was fine-tuned "
+                "for"
+            )
+        elif "Unrecognized configuration class" in text:
+            meaning = f"has an architecture without a head for {task.head}, which task {task.name!r} needs"
+        elif _FOREIGN_CODE in text:
+            meaning = (
+                "comes with code of its own, which dither never runs; take a model whose architecture "
+                "transformers knows"
+            )
+        else:
+            meaning = f"cannot be loaded: {_reason(error)}"
+        raise ValueError(f"model {source.name} {meaning}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, with its kind."""
+    return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
 
 
 @contextlib.contextmanager

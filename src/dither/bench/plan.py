@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.data import TaskData, load
-from dither.bench.models import ModelSource, find_model, load_model, load_tokenizer
+from dither.bench.models import ModelSource, check_lengths, check_model, find_model
 from dither.bench.run import RunRequest
 from dither.bench.task import Task, load_task
 from dither.core.draws import RECIPE_VERSION
+from dither.methods.registry import create_method
 from dither.results import Experiment, RunSpec
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -70,7 +71,7 @@ class Plan:
             data_dir: folder of local data.
 
         Raises:
-            ValueError: what cannot be run, named as precisely as it is known.
+            ValueError, OSError: what cannot be run, named as precisely as it is known.
         """
         if threads < 1:
             raise ValueError(f"--threads is {threads}; it must be at least 1")
@@ -82,13 +83,16 @@ class Plan:
         loaded = tuple(load_task(name) for name in tasks)
         if len({task.name for task in loaded}) != len(loaded):
             raise ValueError(f"a task stands twice in {', '.join(task.name for task in loaded)}")
-        for task in loaded:
-            replace(task.recipe, **changes)
-        data = {task.name: load(task, data_dir) for task in loaded}
         source = find_model(model)
-        for task in {task.head: task for task in loaded}.values():
-            load_model(source, task, dtype)
-        load_tokenizer(source)
+        made = [create_method(name, **settings) for name, settings in methods.items()]
+        # One task for each kind and size of head.
+        heads = {(task.head, len(task.labels)): task for task in loaded}
+        positions = min(check_model(source, task, made, dtype=dtype) for task in heads.values())
+        data = {task.name: load(task, data_dir) for task in loaded}
+        for task in loaded:
+            size = replace(task.recipe, **changes).max_length
+            rows = data[task.name].splits.values()
+            check_lengths(source, task, rows, max_length=size, positions=positions)
         return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir)
 
     def experiment(self, kind: str) -> Experiment:

@@ -5,12 +5,15 @@ evaluation, never of the best.
 """
 
 import math
+import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +75,7 @@ def run(request: RunRequest) -> RunResult:
         predictor's, is a failed run with its reason, not an exception.
 
     Raises:
-        ValueError: the data or the model are no longer those of the request, or do not fit the task.
+        ValueError: the data are no longer those of the request, or data or model do not fit the task.
     """
     import torch
 
@@ -88,8 +91,7 @@ def run(request: RunRequest) -> RunResult:
     if bad := [row for row in history if not math.isfinite(row.get("loss", row.get("train_loss", 0.0)))]:
         failure = f"the training loss is not finite at step {bad[0]['step']}"
     if request.output_dir is not None:
-        trainer.save_model(request.output_dir)
-        load_tokenizer(request.source).save_pretrained(request.output_dir)
+        _save(trainer, request.source, Path(request.output_dir))
     return RunResult(
         spec=request.spec,
         status="failed" if failure else "finished",
@@ -107,9 +109,15 @@ def run(request: RunRequest) -> RunResult:
     )
 
 
+def require_tensorboard() -> None:
+    """Raise ImportError, with what to install, where no TensorBoard can be written."""
+    if not any(find_spec(name) for name in ("tensorboard", "tensorboardX")):
+        raise ImportError("--tensorboard needs TensorBoard: pip install 'dither[tensorboard]'")
+
+
 def encode(request: RunRequest) -> Encoded:
     """Load and tokenise the data of a request; kept for the next run of the same process."""
-    encoded = _encode(request.task, request.source, request.data_dir, request.recipe.max_length)
+    encoded = _encode(request)
     if encoded.data.digest != request.spec.data_digest:
         raise ValueError(
             f"the data of task {request.task.name!r} changed since this comparison was planned; use another "
@@ -118,14 +126,17 @@ def encode(request: RunRequest) -> Encoded:
     return encoded
 
 
-def _encode(task: Task, source: ModelSource, data_dir: str | None, max_length: int) -> Encoded:
-    key = (task.digest, source.digest, data_dir, max_length)
+def _encode(request: RunRequest) -> Encoded:
+    task, max_length = request.task, request.recipe.max_length
+    key = (task.digest, request.spec.data_digest, request.source.digest, max_length)
     if key not in _ENCODED:
-        data = load(task, data_dir)
-        tokenizer, head = load_tokenizer(source), HEADS[task.head]
+        data = load(task, request.data_dir)
+        tokenizer, head = load_tokenizer(request.source), HEADS[task.head]
         features = {
             split: head.encode(task, rows, tokenizer, max_length) for split, rows in data.splits.items()
         }
+        if data.digest != request.spec.data_digest:
+            return Encoded(data, features)
         while len(_ENCODED) >= _KEPT:
             _ENCODED.pop(next(iter(_ENCODED)))
         _ENCODED[key] = Encoded(data, features)
@@ -158,8 +169,6 @@ def _trainer(request: RunRequest, encoded: Encoded) -> tuple[Any, Any]:
 
 
 def _arguments(request: RunRequest, has_gpu: bool) -> Any:
-    import os
-
     from transformers import TrainingArguments
 
     recipe, keeps = request.recipe, request.output_dir is not None
@@ -203,6 +212,17 @@ def _checkpoint(request: RunRequest) -> str | None:
     return latest_checkpoint(Path(request.output_dir) / "checkpoints")
 
 
+def _save(trainer: Any, source: ModelSource, folder: Path) -> None:
+    """Put the model and its tokenizer into a folder, each file whole or not at all."""
+    partial = folder / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    trainer.save_model(str(partial))
+    load_tokenizer(source).save_pretrained(partial)
+    for path in sorted(partial.iterdir()):
+        os.replace(path, folder / path.name)
+    partial.rmdir()
+
+
 def _evaluate(
     request: RunRequest, encoded: Encoded, trainer: Any
 ) -> tuple[dict[str, list[Any]], Scores, str | None]:
@@ -216,9 +236,10 @@ def _evaluate(
         features = encoded.features[split]
         outputs = trainer.predict(features).predictions
         parts: Sequence[Any] = outputs if isinstance(outputs, tuple) else (outputs,)
+        parts = parts[: head.OUTPUTS]  # encoder-decoders add their hidden states
         if not all(np.isfinite(part).all() for part in parts):
             failure = f"outputs on {name} are not finite"
-        predictions[name] = head.decode(task, outputs, features, encoded.data.splits[split])
+        predictions[name] = head.decode(task, parts, features, encoded.data.splits[split])
     rows = {name: encoded.data.splits[split] for name, split in task.evaluation.items()}
     scores = score(task, predictions, rows, train=encoded.data.splits[task.train])
     if failure is None and not scores.score > scores.constant_score:

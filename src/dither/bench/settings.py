@@ -44,6 +44,20 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def check_seed(seed: int) -> int:
+    """Return the seed of one run, if it is one.
+
+    Example:
+        >>> check_seed(-1)
+        Traceback (most recent call last):
+        ...
+        ValueError: --seed is -1; it must lie in [0, 2^32)
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"--seed is {seed}; it must lie in [0, 2^32)")
+    return seed
+
+
 def parse_names(text: str, option: str) -> tuple[str, ...]:
     """Names from comma-separated text, without repeats.
 
@@ -77,7 +91,7 @@ def parse_settings(
     Example:
         >>> full, train = parse_settings(["noisytune.noise_lambda=0.2", "train.epochs=3"], ["noisytune"])
         >>> full["noisytune"]["noise_lambda"], train
-        (0.2, {'epochs': 3})
+        (0.2, {'epochs': 3.0})
     """
     changed: dict[str, dict[str, Any]] = {name: {} for name in methods}
     train: dict[str, Any] = {}
@@ -92,8 +106,7 @@ def parse_settings(
             changed[_known(owner, [*methods, _TRAIN], text)][setting] = _value(value)
             if setting == "seed":
                 raise ValueError(f"--set {text}: the seed of a run seeds its noise; choose runs by --seeds")
-    _check_train(train)
-    return {name: full_settings(name, values) for name, values in changed.items()}, train
+    return {name: full_settings(name, values) for name, values in changed.items()}, _checked_train(train)
 
 
 def full_settings(name: str, changed: dict[str, Any]) -> dict[str, Any]:
@@ -105,12 +118,13 @@ def full_settings(name: str, changed: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _check_train(train: dict[str, Any]) -> None:
-    """Check the values of training settings, each by the range that the recipe gives for it."""
+def _checked_train(train: dict[str, Any]) -> dict[str, Any]:
+    """Training settings as the recipe holds them, so that 3 and 3.0 are one; each in the recipe's range."""
     try:
-        Recipe(**{"learning_rate": 1e-5, "epochs": 1, "batch_size": 1, "max_length": 16} | train)
+        recipe = Recipe(**{"learning_rate": 1e-5, "epochs": 1, "batch_size": 1, "max_length": 16} | train)
     except (TypeError, ValueError) as error:
         raise ValueError(f"--set train.{error}") from None
+    return {name: getattr(recipe, name) for name in train}
 
 
 def _known(name: str, known: Sequence[str], text: str) -> str:

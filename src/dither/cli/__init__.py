@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 (an error in a run), 2 (bad input) or 130 (Ctrl-C)."""
     args = build_parser().parse_args(arguments)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()  # here, where a reader that has gone can be forgiven
+        return status
     except KeyboardInterrupt:
         print(
             "\ndither: interrupted; finished runs are kept, the same command goes on from there",
@@ -71,8 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        if args.traceback:
+    except Exception as error:
+        known = isinstance(error, (ValueError, TypeError, OSError, RuntimeError, ImportError))
+        if args.traceback or not known:
             raise
         print(f"dither: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError | TypeError) else 1
+        return 2 if isinstance(error, ValueError | TypeError | FileNotFoundError) else 1

@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.settings import parse_names, parse_seeds, parse_settings
     from dither.cli.progress import run_progress
     from dither.cli.tables import print_comparison
+    from dither.stats import Rule
 
+    Rule(margin=args.margin)  # a bad margin is found before the runs
     names = parse_names(args.methods, "--methods")
     names = names if BASELINE in names else (BASELINE, *names)
     seeds = parse_seeds(args.seeds)

@@ -8,7 +8,8 @@ SUMMARY = "fine-tune a model on one task with one method and keep it"
 DESCRIPTION = """\
 Fine-tune a model and save it to OUT with its tokenizer; the score, the predictions and what was noised
 go into OUT/ledger.sqlite. A checkpoint is written after each epoch; the same command resumes an
-interrupted run exactly."""
+interrupted run exactly. OUT is a model like any other: it can be --model of another run, which starts from
+its weights as they are."""
 EPILOG = """\
 examples:
   dither finetune builtin/sentiment --model builtin --method noisytune --out runs/sentiment
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the run, or read it where it is finished, and print it."""
     from dither.bench.finetune import finetune
     from dither.bench.plan import Plan
-    from dither.bench.settings import parse_seeds, parse_settings
+    from dither.bench.settings import check_seed, parse_settings
     from dither.cli.tables import print_run
 
     methods, train = parse_settings(args.settings, (args.method,))
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         [args.task],
         args.model,
         methods,
-        parse_seeds(str(args.seed)),
+        (check_seed(args.seed),),
         train_settings=train,
         threads=args.threads,
         dtype=args.dtype,

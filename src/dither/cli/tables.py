@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dither.stats import MacroAverage
     from dither.stats import Table as Effects
 
+_WIDE = 130  # columns of a terminal that has room for every number
 _COLOURS = {"better": "green", "worse": "red"}
 
 
@@ -34,11 +35,12 @@ def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
     console = _console()
     if len(analysis.tasks) > 1:
         console.print(_macro_table(analysis.all_runs.macros))
-    console.print(_task_table(analysis.all_runs, "Task by task"))
+    narrow = console.width < _WIDE
+    console.print(_task_table(analysis.all_runs, "Task by task", narrow))
     if any(result.status == "failed" for result in comparison.results):
-        console.print(_task_table(analysis.without_failed, "Without failed runs"))
+        console.print(_task_table(analysis.without_failed, "Without failed runs", narrow))
     for text in (*analysis.notes, *comparison.warnings):
-        console.print(f"• {text}", highlight=False)
+        console.print(f"• {text}", highlight=False, markup=False)
     console.print(
         f"Differences in points against plain fine-tuning, paired by seed; intervals "
         f"{100 * analysis.rule.confidence:g} %; p exact by sign flips, Holm-adjusted.",
@@ -63,18 +65,22 @@ def _macro_table(macros: "Sequence[MacroAverage]") -> "Table":
     return table
 
 
-def _task_table(effects: "Effects", title: str) -> "Table":
-    numbers = ("pairs", "plain", "noisy", "difference", "interval", "p", "w/t/l")
-    table = _table(title, ("task", "method", *numbers, "verdict"))
+def _task_table(effects: "Effects", title: str, narrow: bool) -> "Table":
+    """A row for each task and method; a narrow one leaves out what --json still has."""
+    arms = () if narrow else ("pairs", "plain", "noisy")
+    table = _table(title, ("task", "method", *arms, "difference", "interval", "p", "w/t/l", "verdict"))
     for row in effects.comparisons:
         if row.method == row.baseline:
             continue
-        table.add_row(
-            row.task,
-            row.method,
+        means = (
             str(row.pairs),
             _spread(row.baseline_mean, row.baseline_sd),
             _spread(row.method_mean, row.method_sd),
+        )
+        table.add_row(
+            row.task,
+            row.method,
+            *(() if narrow else means),
             _signed(row.difference),
             _interval(row.interval),
             _p(row.p_holm),
@@ -103,7 +109,7 @@ def print_run(result: "RunResult", out: str, *, as_json: bool) -> None:
         highlight=False,
     )
     if result.failure:
-        console.print(f"failed run: {result.failure}", style="red", highlight=False)
+        console.print(f"failed run: {result.failure}", style="red", highlight=False, markup=False)
 
 
 def print_tasks(tasks: "Sequence[Task]", *, as_json: bool) -> None:
@@ -147,7 +153,7 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
         settings = {name: value for name, value in row.settings.items() if name != "seed"}
         for name, value in settings.items():
             fixed = "   (what the method is)" if name in row.preset else ""
-            console.print(f"{row.name}.{name} = {json.dumps(value)}{fixed}", highlight=False)
+            console.print(f"{row.name}.{name} = {json.dumps(value)}{fixed}", highlight=False, markup=False)
 
 
 def print_json(values: Any) -> None:
@@ -171,8 +177,14 @@ def _run_row(result: "RunResult") -> dict[str, Any]:
 def _console() -> Any:
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    class Quitting(Console):
+        """Leaves to the command what to do when nobody reads on; rich would end it with an error."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = Quitting()
+    return console if console.is_terminal else Quitting(width=160)
 
 
 def _table(title: str | None, headings: Sequence[str]) -> "Table":
@@ -181,10 +193,13 @@ def _table(title: str | None, headings: Sequence[str]) -> "Table":
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     words = ("task", "method", "what", "source", "verdict", "head", "score")
     for heading in headings:
+        # Words may go on in a new line, numbers are never cut.
         table.add_column(
             heading,
             justify="left" if heading in words else "right",
-            no_wrap=heading not in ("verdict", "what"),
+            no_wrap=heading not in words,
+            overflow="fold",
+            min_width=12 if heading == "verdict" else None,
         )
     return table
 

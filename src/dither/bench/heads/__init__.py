@@ -17,6 +17,7 @@ class Head(Protocol):
     """What every kind of head can do."""
 
     AUTO_MODEL: str
+    OUTPUTS: int
 
     def config(self, task: Task) -> dict[str, Any]:
         """Settings of the model's config: number of labels and the like."""
@@ -28,7 +29,7 @@ class Head(Protocol):
         """Makes a batch of some inputs."""
 
     def decode(self, task: Task, outputs: Any, features: Features, rows: Sequence[Row]) -> list[Any]:
-        """One prediction for each row, as JSON values, from the model's outputs as numpy arrays."""
+        """One prediction for each row, as JSON values, from the model's first OUTPUTS outputs (numpy)."""
 
 
 HEADS: dict[str, Head] = {

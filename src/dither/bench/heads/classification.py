@@ -6,6 +6,7 @@ from typing import Any
 from dither.bench.task import Task
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
+OUTPUTS = 1
 
 
 def config(task: Task) -> dict[str, Any]:
@@ -29,6 +30,8 @@ def encode_texts(
     task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
 ) -> list[dict[str, Any]]:
     """Tokens of one or two text columns, with the label of the row."""
+    if not rows:
+        return []
     texts = [[row[column] for row in rows] for column in task.columns]
     tokens = tokenizer(*texts, truncation=True, max_length=max_length)
     inputs = [dict(zip(tokens.keys(), values, strict=True)) for values in zip(*tokens.values(), strict=True)]
@@ -46,4 +49,5 @@ def decode(
     task: Task, outputs: Any, features: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> list[int]:
     """The label with the highest logit; (rows, labels) -> (rows,)."""
-    return [int(label) for label in outputs.argmax(axis=-1)]
+    (logits,) = outputs
+    return [int(label) for label in logits.argmax(axis=-1)]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dither.bench.heads.classification import AUTO_MODEL, collator, encode_texts
+from dither.bench.heads.classification import AUTO_MODEL, OUTPUTS, collator, encode_texts
 from dither.bench.task import Task
 
-__all__ = ["AUTO_MODEL", "collator", "config", "decode", "encode"]
+__all__ = ["AUTO_MODEL", "OUTPUTS", "collator", "config", "decode", "encode"]
 
 
 def config(task: Task) -> dict[str, Any]:
@@ -26,4 +26,5 @@ def decode(
     task: Task, outputs: Any, features: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> list[float]:
     """The output as it is; (rows, 1) -> (rows,)."""
-    return [float(value) for value in outputs.reshape(-1)]
+    (values,) = outputs
+    return [float(value) for value in values.reshape(-1)]

@@ -8,6 +8,7 @@ import numpy as np
 from dither.bench.task import Task
 
 AUTO_MODEL = "AutoModelForQuestionAnswering"
+OUTPUTS = 2
 MAX_ANSWER_TOKENS = 30
 
 
@@ -21,16 +22,25 @@ def encode(
 ) -> list[dict[str, Any]]:
     """Tokenise question and context; the context's end is cut where the two are too long.
 
-    An answer that was cut off trains towards the first token. `row_spans` holds, for each token, the
-    characters of the context that it covers, or None.
+    A question that leaves no room for its context is cut, too. An answer that was cut off trains towards
+    the first token. `row_spans` holds, for each token, the characters of the context that it covers, or
+    None.
     """
     question, context, answers = task.columns
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"task {task.name!r} cuts answers out of texts and needs a fast tokenizer, which knows where its "
+            f"tokens stand; {type(tokenizer).__name__} is slow: save the model with a tokenizer.json"
+        )
+    tokenizer.truncation_side = "right"
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
     inputs = []
     for row in rows:
+        asked = tokenizer(row[question], add_special_tokens=False)["input_ids"]
         tokens = tokenizer(
             row[question],
             row[context],
-            truncation="only_second",
+            truncation="only_second" if len(asked) < room else "longest_first",
             max_length=max_length,
             return_offsets_mapping=True,
         )
@@ -55,9 +65,10 @@ def _token_span(spans: Sequence[tuple[int, int] | None], answers: dict[str, list
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Pad to the longest input of a batch; what is only for decoding stays out."""
+    """Pad at the end to the longest input of a batch; what is only for decoding stays out."""
     from transformers import DataCollatorWithPadding
 
+    tokenizer.padding_side = "right"  # some decoders' files say left, which would move every token
     pad = DataCollatorWithPadding(tokenizer)
 
     def collate(features: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,18 +80,19 @@ def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]
 def decode(
     task: Task, outputs: Any, features: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> list[str]:
-    """The context's text under the span with the highest sum of start and end logits."""
+    """The context's text under the span with the highest sum of start and end logits; two (rows, tokens)."""
     context = task.columns[1]
     starts, ends = outputs
     answers = []
     for i, (one, row) in enumerate(zip(features, rows, strict=True)):
         inside = np.array([span is not None for span in one["row_spans"]])
-        scores = _span_scores(starts[i, : len(inside)], ends[i, : len(inside)], inside)
-        first, last = np.unravel_index(scores.argmax(), scores.shape)
         if not inside.any():
             answers.append("")
             continue
-        answers.append(row[context][one["row_spans"][first][0] : one["row_spans"][last][1]])
+        scores = _span_scores(starts[i, : len(inside)], ends[i, : len(inside)], inside)
+        first, last = np.unravel_index(scores.argmax(), scores.shape)
+        # Tokens of some tokenizers cover the space before their word.
+        answers.append(row[context][one["row_spans"][first][0] : one["row_spans"][last][1]].strip())
     return answers
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from dither.bench.task import Task
 
 AUTO_MODEL = "AutoModelForTokenClassification"
+OUTPUTS = 1
 IGNORED = -100
 """The label of tokens that train nothing: special ones and those that continue a word."""
 
@@ -22,7 +23,10 @@ def config(task: Task) -> dict[str, Any]:
 def encode(
     task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
 ) -> list[dict[str, Any]]:
-    """Tokenise words; `labels` holds a tag at the first sub-token of each word."""
+    """Tokenise words; `labels` holds a tag at the first sub-token of each word.
+
+    `row_words` holds, at the same tokens, the number of the word.
+    """
     words_column = task.columns[0]
     numbers = {tag: number for number, tag in enumerate(task.labels)}
     if not tokenizer.is_fast:
@@ -30,6 +34,7 @@ def encode(
             f"task {task.name!r} tags words and needs a fast tokenizer, which knows its words; "
             f"{type(tokenizer).__name__} is slow: save the model with a tokenizer.json"
         )
+    tokenizer.truncation_side = "right"  # decode takes what is missing for the end of the row
     inputs = []
     for row in rows:
         tokens = tokenizer(
@@ -37,29 +42,41 @@ def encode(
         )
         words = tokens.word_ids()
         starts = [
-            word is not None and word != before for word, before in zip(words, [None, *words], strict=False)
+            word if word != before else None for word, before in zip(words, [None, *words[:-1]], strict=True)
         ]
-        tags = [
-            numbers[row[task.label][word]] if start else IGNORED
-            for word, start in zip(words, starts, strict=True)
-        ]
-        inputs.append(dict(tokens) | {"labels": tags})
+        tags = [IGNORED if word is None else numbers[row[task.label][word]] for word in starts]
+        inputs.append(dict(tokens) | {"labels": tags, "row_words": starts})
     return inputs
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Pad tokens and labels to the longest input of a batch."""
+    """Pad tokens and labels at their end to the longest input of a batch."""
     from transformers import DataCollatorForTokenClassification
 
-    return DataCollatorForTokenClassification(tokenizer)
+    tokenizer.padding_side = "right"  # some decoders' files say left, which would move every token
+    pad = DataCollatorForTokenClassification(tokenizer)
+
+    def collate(features: list[dict[str, Any]]) -> dict[str, Any]:
+        return dict(pad([{key: one[key] for key in one if key != "row_words"} for one in features]))
+
+    return collate
 
 
 def decode(
     task: Task, outputs: Any, features: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> list[list[str]]:
-    """The tag with the highest logit for each word that was not cut off; (rows, tokens, tags) -> lists."""
-    best = outputs.argmax(axis=-1)
-    return [
-        [task.labels[best[i, at]] for at, label in enumerate(one["labels"]) if label != IGNORED]
-        for i, one in enumerate(features)
-    ]
+    """The tag with the highest logit for each word; (rows, tokens, tags) -> lists.
+
+    Words cut off at the end are left out. A word without a token, such as one of invisible characters
+    alone, gets O, or the task's first tag.
+    """
+    (logits,) = outputs
+    best = logits.argmax(axis=-1)
+    unseen = "O" if "O" in task.labels else task.labels[0]
+    tagged = []
+    for i, one in enumerate(features):
+        tags = {
+            word: task.labels[best[i, at]] for at, word in enumerate(one["row_words"]) if word is not None
+        }
+        tagged.append([tags.get(word, unseen) for word in range(max(tags, default=-1) + 1)])
+    return tagged

@@ -1,0 +1,119 @@
+"""Models by name: found, and their files checked, before anything is loaded."""
+
+import json
+import struct
+from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+from dither.builtin import MODEL_DIR
+
+BUILTIN = "builtin"
+_WEIGHTS = "*.safetensors"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+# All that loading reads: nothing else is downloaded, nothing else can change a result.
+_FILES = ("*.json", _WEIGHTS, "*.txt", "*.model")
+_FLOATS = frozenset(["F64", "F32", "BF16", "F16"])
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model as the user typed it, the folder where it lies, and a digest of its files."""
+
+    name: str
+    folder: Path
+    digest: str
+
+
+def find_model(name: str) -> ModelSource:
+    """Find a model by `builtin`, a folder, or a name on the Hugging Face Hub, and check its files.
+
+    The digest is over the files that loading reads, so a folder and the Hub have the same one for the same
+    model.
+
+    Raises:
+        ValueError: nothing of that name, no tokenizer, weights only in pickles, damaged or integer weights;
+            the message says what to do.
+
+    Example:
+        >>> find_model("builtin").folder == MODEL_DIR
+        True
+    """
+    folder = MODEL_DIR if name == BUILTIN else Path(name)
+    if not folder.is_dir():
+        folder = _from_hub(name)
+    _check_folder(folder)
+    digest = sha256()
+    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}):
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return ModelSource(name, folder, digest.hexdigest())
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ValueError(
+            f"model {name!r} is no folder here, and the Hugging Face Hub did not give it "
+            f"({type(error).__name__}); give a folder with config.json and *.safetensors, a name on the "
+            f"Hub, or {BUILTIN!r}"
+        ) from error
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"model folder {folder} has no config.json; save the model with save_pretrained")
+    weights = sorted(folder.glob(_WEIGHTS))
+    if not weights:
+        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+        found = f"only pickles ({', '.join(pickles)}), which can run code when loaded" if pickles else "none"
+        raise ValueError(
+            f"model folder {folder} needs weights in *.safetensors and has {found}; where you trust them, "
+            "load the model once and save it with model.save_pretrained(folder)"
+        )
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise ValueError(
+            f"model folder {folder} has no tokenizer (none of {', '.join(_TOKENIZERS)}); save it beside the "
+            "model with tokenizer.save_pretrained(folder)"
+        )
+    for path in weights:
+        _check_dtypes(path)
+
+
+def _check_dtypes(path: Path) -> None:
+    """Refuse integer and quantised weights, from the header of a safetensors file alone."""
+    for name, row in _header(path).items():
+        # Integer buffers such as position ids are no weights.
+        if name.endswith("weight") and row.get("dtype") not in _FLOATS:
+            raise ValueError(
+                f"{path}: tensor {name!r} is {row.get('dtype')}, and fine-tuning needs floating-point "
+                f"weights ({', '.join(sorted(_FLOATS))}); take the model before it was quantised"
+            )
+
+
+def _header(path: Path) -> dict[str, dict[str, Any]]:
+    """The tensors that a safetensors file says it holds; all of it must be there."""
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        size = path.stat().st_size - 8
+        try:
+            if not 0 < length <= size:
+                raise ValueError("its length is wrong")
+            header = json.loads(file.read(length))
+            tensors = {name: dict(row) for name, row in header.items() if name != "__metadata__"}
+            end = max((row["data_offsets"][1] for row in tensors.values()), default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path} is no safetensors file: its header is damaged ({error})") from None
+    if end != size - length:
+        raise ValueError(
+            f"{path} is not whole: its header promises {end} bytes of weights, and {size - length} are "
+            "there; fetch it again"
+        )
+    return tensors

@@ -1,0 +1,204 @@
+"""`dither compare` and `dither finetune`: tables, JSON, exit statuses, mistakes told before a run starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("in_process")
+QUICK = ("--set", "train.epochs=1")
+
+
+def compare(films, out: Path, *options: object) -> list[object]:
+    task, encoder = films
+    return ["compare", task, "--model", encoder, "--out", out, *options]
+
+
+def test_the_table_and_the_json_hold_the_same_numbers(dither, films, tmp_path, strict):
+    command = compare(films, tmp_path, *QUICK, "--methods", "noisytune,aa", "--seeds", "0-2")
+    status, table, err = dither(*command)
+    assert status == 0
+    assert "[9/9] mine/films, aa, seed 2 (" in err
+    status, out, _ = dither(*command, "--json")
+    found = strict(out)
+    assert (status, found["looks"], found["methods"]) == (0, 1, ["none", "noisytune", "aa"])
+    assert len(found["runs"]) == 9
+    for row in found["all_runs"]["comparisons"][1:]:
+        line, *_ = re.findall(rf"^mine/films +{row['method']} .*$", table, re.MULTILINE)
+        assert f"{row['difference']:+.2f}" in line
+        assert f"{row['wins']}/{row['ties']}/{row['losses']}" in line
+        assert " ".join(row["verdict"]["text"].split()[:2]) in line
+
+
+def test_progress_shows_no_scores(dither, films, tmp_path):
+    _, _, err = dither(*compare(films, tmp_path, *QUICK, "--methods", "none", "--seeds", "0"))
+    assert re.fullmatch(
+        r"\[0/1\] runs recorded before\n\[1/1\] mine/films, none, seed 0 \(\d+\.\d s\)\n", err
+    )
+
+
+@pytest.mark.parametrize("width", ["80", "160"])
+def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch):
+    from dither.bench.compare import Comparison
+    from dither.cli.tables import print_comparison
+    from dither.stats import Score, analyse
+
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
+    task = "builtin/question_answering"
+    scores = [Score("none", task, seed, 60.0 + seed) for seed in range(9)]
+    scores += [Score("pats-magnitude", task, seed, 61.0 + seed + seed % 3) for seed in range(9)]
+    analysis = analyse(scores, planned_seeds=range(9))
+    print_comparison(Comparison(analysis, (), 1, ("[bold]what is written[/bold] stays",)), as_json=False)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    words = (
+        "+2.00",
+        "+1.33 … +2.67",
+        "0.004",
+        "9/0/0",
+        "resolved:",
+        "better",
+        "[bold]what is written[/bold]",
+    )
+    assert all(word in text for word in words), text
+    assert max(map(len, text.splitlines())) <= int(width)
+
+
+MISTAKES = {
+    "method": (["--methods", "none,noisytun"], "unknown method 'noisytun'; did you mean 'noisytune'?"),
+    "setting": (["--set", "noisytune.lambda=1"], "method 'noisytune' has no setting 'lambda'"),
+    "strength": (
+        ["--set", "noisytune.noise_lambda=-1"],
+        "noise_lambda is -1; it must be a finite number >= 0",
+    ),
+    "string": (["--set", "noisytune.noise_lambda=big"], "noise_lambda is 'big'; it must be a finite number"),
+    "train": (["--set", "train.lr=1"], "--set train.lr=1: unknown 'lr'"),
+    "seeds": (["--seeds", "0-3,2"], "--seeds 0-3,2: seed 2 stands there twice"),
+    "words": (["--seeds", "all"], "--seeds all: 'all' is no seed and no range"),
+    "jobs": (["--jobs", "0"], "--jobs is 0; it must be at least 1"),
+    "threads": (["--threads", "0"], "--threads is 0; it must be at least 1"),
+    "dtype": (["--dtype", "int4"], "--dtype is 'int4'; it must be one of"),
+    "margin": (["--margin", "-1"], "margin must be a positive number of points, got -1.0"),
+    "nan": (["--margin", "nan"], "margin must be a positive number of points, got nan"),
+    "model": (["--model", "nobody/such-a-model"], "model 'nobody/such-a-model' is no folder here"),
+    "data": (["--data-dir", "/no/such/folder"], "--data-dir /no/such/folder is no folder"),
+    "pattern": (["--set", "pats.include=['x*']"], "include='x*' fits none of the"),
+}
+
+
+@pytest.mark.parametrize("name", list(MISTAKES))
+def test_a_mistake_is_told_before_anything_is_written(dither, films, tmp_path, name):
+    options, message = MISTAKES[name]
+    status, out, err = dither(*compare(films, tmp_path / "out", *options))
+    assert (status, out) == (2, "")
+    assert err.startswith("dither: ")
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_task_gets_the_nearest_one(dither, films, tmp_path):
+    command = ["compare", "builtin/sentimen", "--model", films[1], "--out", tmp_path / "out"]
+    status, _, err = dither(*command)
+    assert status == 2
+    assert "dither: unknown task 'builtin/sentimen'; did you mean 'builtin/sentiment'?" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_data_end_with_2(dither, films, tmp_path):
+    command = ["compare", "glue/rte", "--model", films[1], "--data-dir", tmp_path, "--out", tmp_path / "out"]
+    status, _, err = dither(*command, "--set", "train.max_length=64")
+    assert status == 2
+    assert "looked in" in err
+
+
+def test_a_folder_of_another_experiment_ends_with_2(dither, films, tmp_path):
+    options = (*QUICK, "--methods", "none", "--seeds", "0")
+    assert dither(*compare(films, tmp_path, *options))[0] == 0
+    status, _, err = dither(*compare(films, tmp_path, *options, "--set", "train.epochs=2"))
+    assert status == 2
+    assert "holds another experiment:\n  train_settings.epochs: 1.0 there, 2.0 now" in err
+
+
+def broken(*arguments, **options):
+    raise RuntimeError("it broke")
+
+
+def test_an_error_in_a_run_ends_with_1_and_a_traceback_when_asked_for(dither, films, tmp_path, monkeypatch):
+    monkeypatch.setattr("dither.bench.compare.run_in_processes", broken)
+    command = compare(films, tmp_path, *QUICK)
+    status, out, err = dither(*command)
+    assert (status, out, err.splitlines()[-1]) == (1, "", "dither: it broke")
+    with pytest.raises(RuntimeError, match="it broke"):
+        dither("--traceback", *command)
+
+
+def interrupted(*arguments, **options):
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_ends_with_130(dither, films, tmp_path, monkeypatch):
+    monkeypatch.setattr("dither.bench.compare.run_in_processes", interrupted)
+    status, out, err = dither(*compare(films, tmp_path, *QUICK))
+    assert (status, out) == (130, "")
+    assert err.endswith("dither: interrupted; finished runs are kept, the same command goes on from there\n")
+
+
+def test_finetune_prints_what_was_done(dither, films, tmp_path, strict):
+    task, encoder = films
+    command = [
+        "finetune",
+        task,
+        "--model",
+        encoder,
+        "--method",
+        "noisytune",
+        "--seed",
+        "1",
+        "--out",
+        tmp_path,
+    ]
+    status, out, _ = dither(*command)
+    assert status == 0
+    assert "mine/films validation: accuracy 100.00" in out
+    assert f"model in {tmp_path}" in out.replace("\n", "")
+    status, out, _ = dither(*command, "--json")
+    found = strict(out)
+    assert (status, found["score"], found["seed"], found["out"]) == (0, 100.0, 1, str(tmp_path))
+    assert found["record"].keys() == {"noisytune"}
+
+
+def test_a_failed_finetune_ends_with_1(dither, films, tmp_path):
+    task, encoder = films
+    command = ["finetune", task, "--model", encoder, "--out", tmp_path, "--set", "train.learning_rate=1e-12"]
+    status, out, _ = dither(*command)
+    assert status == 1
+    assert "failed run: score 50.00 is not above the constant predictor's 50.00" in out
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_out_of_range_ends_with_2(dither, films, tmp_path, seed):
+    task, encoder = films
+    command = ["finetune", task, "--model", encoder, "--out", tmp_path / "out", "--seed", seed]
+    status, _, err = dither(*command)
+    assert (status, err) == (2, f"dither: --seed is {seed}; it must lie in [0, 2^32)\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_of_failed_runs_is_standard(dither, films, tmp_path, strict):
+    options = (
+        *QUICK,
+        "--set",
+        "train.learning_rate=1e-12",
+        "--methods",
+        "none,pats",
+        "--seeds",
+        "0,1",
+        "--json",
+    )
+    found = strict(dither(*compare(films, tmp_path, *options))[1])
+    assert {row["status"] for row in found["runs"]} == {"failed"}
+    assert found["without_failed"]["comparisons"][1]["difference"] is None
+    assert json.dumps(found)

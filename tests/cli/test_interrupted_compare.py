@@ -1,0 +1,131 @@
+"""`dither compare` in a process of its own, interrupted and killed: what is recorded is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dither.results import Ledger
+
+KILLS = 10
+OPTIONS = ("--methods", "none,noisytune,pats", "--seeds", "0-4", "--jobs", "1", "--set", "train.epochs=2")
+RUNS = 15
+
+
+def command(films, out: Path) -> list[str]:
+    task, encoder = films
+    start = [sys.executable, "-m", "dither", "compare", str(task), "--model", str(encoder)]
+    return [*start, "--out", str(out), "--json", *OPTIONS]
+
+
+@contextmanager
+def started(films, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command as the leader of a session, to which its workers belong; none is left behind."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command(films, out), start_new_session=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for_lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    """The next lines of progress."""
+    assert process.stderr is not None
+    return [line for _ in range(count) if (line := process.stderr.readline())]
+
+
+def session(leader: int) -> list[int]:
+    """The processes of a session that are alive."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            state, *fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if state != "Z" and int(fields[2]) == leader:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until_gone(leader: int, seconds: float = 10.0) -> None:
+    """Fail if a process of the session outlives its leader for long."""
+    end = time.monotonic() + seconds
+    while left := session(leader):
+        assert time.monotonic() < end, f"still alive: {left}"
+        time.sleep(0.05)
+
+
+def recorded(out: Path) -> list[str]:
+    """The ids of the runs in the ledger, every one read whole; none where there is no ledger yet."""
+    if not (out / "ledger.sqlite").exists():
+        return []
+    with Ledger.read(out) as ledger:
+        runs = list(ledger.results(predictions=True))
+    assert all(len(run.predictions["validation"]) == 12 for run in runs)
+    return [run.id for run in runs]
+
+
+def result_of(films, out: Path) -> dict[str, Any]:
+    """What the finished command prints, without times."""
+    done = subprocess.run(command(films, out), capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    for row in found["runs"]:
+        del row["seconds"]
+    return found
+
+
+@pytest.mark.slow
+def test_ten_kills_lose_repeat_and_leave_nothing(films, tmp_path):
+    dice, out = random.Random(20), tmp_path / "killed"
+    before: list[str] = []
+    for _ in range(KILLS):
+        with started(films, out) as process:
+            if lines := dice.choice((0, 1, 2)):  # none: somewhere in the start
+                wait_for_lines(process, lines)
+            time.sleep(dice.uniform(0.0, 0.4 if lines else 4.0))
+            process.kill()  # the command alone: its workers must see it themselves
+            process.wait()
+            wait_until_gone(process.pid)
+        now = recorded(out)
+        assert now[: len(before)] == before
+        assert len(set(now)) == len(now)
+        before = now
+    assert 0 < len(before) < RUNS, "the kills came too early or too late to tell anything"
+    assert result_of(films, out) == result_of(films, tmp_path / "whole")
+    assert recorded(out)[: len(before)] == before
+    assert len(recorded(out)) == RUNS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [1, 2], ids=["while workers start", "between runs"])
+def test_ctrl_c_ends_with_130_and_a_usable_ledger(films, tmp_path, lines):
+    with started(films, tmp_path) as process:
+        seen = wait_for_lines(process, lines)
+        assert re.match(rf"\[{lines - 1}/{RUNS}\] ", seen[-1])
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out) == (130, "")
+        assert err.endswith(
+            "dither: interrupted; finished runs are kept, the same command goes on from there\n"
+        )
+        assert "Traceback" not in err
+        wait_until_gone(process.pid)
+    assert lines - 1 <= len(recorded(tmp_path)) < RUNS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.sqlite"]
