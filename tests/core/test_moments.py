@@ -40,19 +40,16 @@ def test_the_spread_is_the_exact_one_rounded_once(n: int) -> None:
 
 
 def test_the_order_of_the_sums_is_the_documented_one() -> None:
-    """64 rows × 64 lanes: rows in order lane by lane, then lanes by halves, then blocks by neighbours."""
+    """Blocks of 4096 by halves, then blocks by neighbours."""
     values = sample(2 * BLOCK + 100).double()
     padded = torch.cat((values, torch.zeros(BLOCK - 100, dtype=torch.float64))).tolist()
     sums = []
     for block in range(3):
-        lanes = [0.0] * 64
-        for row in range(64):
-            for lane in range(64):
-                lanes[lane] += padded[block * BLOCK + row * 64 + lane]
-        while len(lanes) > 1:
-            half = len(lanes) // 2
-            lanes = [lanes[i] + lanes[half + i] for i in range(half)]
-        sums.append(lanes[0])
+        parts = padded[block * BLOCK : (block + 1) * BLOCK]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [parts[i] + parts[half + i] for i in range(half)]
+        sums.append(parts[0])
     assert total(values) == (sums[0] + sums[1]) + sums[2]
 
 

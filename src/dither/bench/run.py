@@ -189,7 +189,7 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
         adam_beta1=recipe.adam_beta1,
         adam_beta2=recipe.adam_beta2,
         adam_epsilon=recipe.adam_epsilon,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         logging_strategy="steps",
         logging_steps=10,
         logging_nan_inf_filter=False,

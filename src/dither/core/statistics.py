@@ -1,8 +1,9 @@
 """Mean and spread of a whole logical tensor, to the same bits however it is computed.
 
-The elements, in row-major order, are cut into blocks of 4096 = 64 rows × 64 lanes. Within a block the rows
-are added in order, lane by lane, in float64; the 64 lanes and then the blocks are combined by halves.
-Both orders are fixed, so the result does not depend on threads, vector width or device.
+The elements, in row-major order, are cut into blocks of 4096, the last one filled up with zeros. Within a
+block they are added by halves in float64: elements i and i + 2048 first, then i and i + 1024, and so on;
+blocks are combined by neighbours. The order is fixed, so the result does not depend on threads, vector
+width or device.
 """
 
 import math
@@ -11,9 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LANES = 64
-ROWS = 64
-BLOCK = LANES * ROWS
+BLOCK = 4096
 _BATCH = 64  # blocks at a time: bounds the float64 copy at 2 MiB
 
 
@@ -75,7 +74,7 @@ def moments(tensor: Tensor) -> Moments:
         counts = _block_counts(chunk)
         blocks = _as_blocks(chunk)
         means = _block_sums(blocks) / counts
-        deviations = blocks.sub_(means.view(-1, 1, 1))
+        deviations = blocks.sub_(means.view(-1, 1))
         deviations.view(-1)[chunk.numel() :] = 0.0
         m2 = _block_sums(deviations.mul_(deviations))
         rows = zip(counts.tolist(), means.tolist(), m2.tolist(), strict=True)
@@ -107,11 +106,11 @@ def total(tensor: Tensor) -> float:
 
 
 def _as_blocks(chunk: Tensor) -> Tensor:
-    """View as (blocks, ROWS, LANES); the last block is filled up with zeros."""
+    """View as (blocks, BLOCK); the last block is filled up with zeros."""
     missing = -chunk.numel() % BLOCK
     if missing:
         chunk = torch.cat((chunk, chunk.new_zeros(missing)))
-    return chunk.view(-1, ROWS, LANES)
+    return chunk.view(-1, BLOCK)
 
 
 def _block_counts(chunk: Tensor) -> Tensor:
@@ -121,11 +120,8 @@ def _block_counts(chunk: Tensor) -> Tensor:
 
 
 def _block_sums(blocks: Tensor) -> Tensor:
-    """Sum over (ROWS, LANES) of each block: rows in order, then lanes by halves."""
-    lanes = blocks[:, 0].clone()
-    for row in range(1, ROWS):
-        lanes += blocks[:, row]
-    while lanes.shape[1] > 1:
-        half = lanes.shape[1] // 2
-        lanes = lanes[:, :half] + lanes[:, half:]
-    return lanes[:, 0]
+    """Sum of each block, by halves: (blocks, BLOCK) -> (blocks,)."""
+    while blocks.shape[1] > 1:
+        half = blocks.shape[1] // 2
+        blocks = blocks[:, :half] + blocks[:, half:]
+    return blocks[:, 0]
