@@ -119,3 +119,24 @@ def test_a_dummy_step_by_hand() -> None:
             parameter.grad = torch.full_like(parameter, gradient)
         optimizer.step()
         assert handle.step == counted
+
+
+def test_the_record_counts_the_noise_before_a_resume() -> None:
+    def run(steps: int, state: dict | None = None) -> tuple[dict, dither.Record]:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(8, 8)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        handle = dither.attach(dither.PATS(seed=0), optimizer, model, total_steps=8)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(torch.ones(2, 8)).square().sum().backward()
+            optimizer.step()
+        return optimizer.state_dict(), handle.record()
+
+    _, after_four = run(4)
+    state, after_two = run(2)
+    _, resumed = run(0, state)
+    assert resumed.tensors == after_two.tensors
+    assert 0.0 < after_two.root_mean_square() < after_four.root_mean_square()

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from dither.core.draws import check_seed, stream_key
 from dither.core.kernels import backend_for
-from dither.core.noise import Change, Noise, SensitivityState
+from dither.core.noise import Noise, SensitivityState
 from dither.core.schedules import dose_factor
 from dither.core.statistics import float32
 from dither.groups import (
@@ -127,7 +127,6 @@ class Handle:
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._rows = optimizer_targets(model, method, held)
         self._targets = {id(row.named.parameter): row for row in self._rows if row.reason is None}
-        self._changes: dict[str, Change] = {}
         self._groups = GroupStates(optimizer, self.recipe_hash)
         self._hook: Any = None
 
@@ -159,7 +158,7 @@ class Handle:
             delattr(self.optimizer, _HANDLE)
 
     def record(self) -> Record:
-        """Every tensor accounted for, with the noise that this handle added since it was attached."""
+        """Every tensor accounted for, with the noise of all steps so far, those before a resume too."""
         steps, index = self.step, self._groups.index()
         return Record(
             recipe=self.recipe | {"total_steps": self.total_steps},
@@ -175,8 +174,7 @@ class Handle:
         std = index[key].std if row.reason is None else None
         reason = row.reason or ("constant" if key not in self._targets else None)
         blank = TensorRecord.of(row, reason, std=std)
-        change = self._changes.get(row.named.name, Change())
-        return blank if reason else blank.with_change(change, row.named.parameter.numel())
+        return blank if reason else blank.with_change(index[key].change, row.named.parameter.numel())
 
     def _spreads(self) -> dict[int, float]:
         """std(W_0) of each target."""
@@ -203,8 +201,8 @@ class Handle:
         jobs = zip(work, owners, strict=True)
         states = [self._state(row, gradient, owner, step) for (row, gradient), owner in jobs]
         outcomes = backend_for(states[0].weight.device).sensitivity_step_(states, self.method.rule)
-        for (row, _), outcome in zip(work, outcomes, strict=True):
-            self._changes[row.named.name] = self._changes.get(row.named.name, Change()) + outcome.change
+        for owner, outcome in zip(owners, outcomes, strict=True):
+            owner.change += outcome.change
         everyone = index.values() if self.method.across == "model" else None
         keep_means(owners, outcomes, everyone)
 

