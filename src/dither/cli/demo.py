@@ -6,8 +6,8 @@ from dither.cli import options
 
 SUMMARY = "compare the methods on the built-in tasks and model, no network"
 DESCRIPTION = """\
-Compare plain fine-tuning, NoisyTune and PATS on four of the built-in tasks with the built-in tiny encoder, paired
-over seeds. It shows how everything works; it is no evidence about real models."""
+Compare plain fine-tuning, NoisyTune and PATS on four of the built-in tasks with the built-in tiny encoder,
+paired over seeds. It shows how everything works; it is no evidence about real models."""
 EPILOG = """\
 examples:
   dither demo
