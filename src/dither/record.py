@@ -153,7 +153,8 @@ class Record:
             table.add_row(row.name, shape, *numbers, row.reason or "")
         console = Console(file=io.StringIO(), width=150, color_system=None)
         console.print(table)
-        return f"{console.file.getvalue()}{self.summary()}"  # type: ignore[attr-defined]
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        return "\n".join([*(line.rstrip() for line in lines), self.summary()])
 
     def summary(self) -> str:
         """One line: how many tensors, how much noise, by what."""

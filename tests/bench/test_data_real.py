@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dither.bench.data import load
-from dither.bench.metrics import constant_predictions, score
+from dither.bench.scores import constant_predictions, score
 from dither.bench.task import Task, load_task
 
 pytestmark = pytest.mark.data

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dither.bench.metrics import constant_predictions, score
+from dither.bench.scores import constant_predictions, score
 from dither.bench.task import Task, load_task
 
 

@@ -1,4 +1,4 @@
-"""Metrics and scores of tasks, as the official scorers compute them; none ever warns or returns NaN.
+"""Metrics of tasks, as the official scorers compute them; none ever warns or returns NaN.
 
 scikit-learn, scipy and seqeval do the arithmetic where they hold the official definition.
 """
@@ -10,18 +10,12 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from dither.bench.task import Task
-
-Row = Mapping[str, Any]
-Rows = Mapping[str, Sequence[Row]]
-Predictions = Mapping[str, Sequence[Any]]
 Function = Callable[[Sequence[Any], Sequence[Any]], float]
 _CONSTANT = 1e-13  # below this share of its mean, scipy too calls the spread of an array rounding noise
 
@@ -156,95 +150,3 @@ def check_metric(name: str, head: str, labels: Sequence[str]) -> None:
     need, fits = metric.needs
     if not fits(labels):
         raise ValueError(f"metric {name!r} needs {need}; the labels are {list(labels)}")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Metrics (evaluation -> name -> fraction), score and constant predictor's score (points) of one run."""
-
-    metrics: dict[str, dict[str, float]]
-    score: float
-    constant_score: float
-
-
-def _gold(task: Task, rows: Sequence[Row]) -> list[Any]:
-    return [row[task.label]["text"] if task.head == "span" else row[task.label] for row in rows]
-
-
-def _majority(values: Iterable[Any], order: Sequence[Any]) -> Any:
-    counts = Counter(values)
-    return max(order, key=lambda value: counts[value])  # of equals the first
-
-
-def constant_predictions(task: Task, train: Sequence[Row], rows: Sequence[Row]) -> list[Any]:
-    """Return the majority label, mean value, majority tag a word, or empty answer of `train` for `rows`."""
-    if not train:
-        raise ValueError(f"{task.name}: no train rows; the constant predictor is learned from them")
-    gold = _gold(task, train)
-    if task.head == "span":
-        return [""] * len(rows)
-    if task.head == "tagging":
-        tag = _majority((tag for tags in gold for tag in tags), task.labels)
-        return [[tag] * len(row[task.label]) for row in rows]
-    if task.head == "regression":
-        return [math.fsum(gold) / len(gold)] * len(rows)
-    return [_majority(gold, range(len(task.labels)))] * len(rows)
-
-
-def _problem(task: Task, truth: Any, value: Any) -> str:
-    """Say what is wrong with one prediction; "" when nothing is."""
-    if task.head == "classification":
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        return "" if whole and 0 <= value < len(task.labels) else f"not a label id below {len(task.labels)}"
-    if task.head == "regression":
-        return "" if isinstance(value, int | float | np.floating | np.integer) else "not a number"
-    if task.head == "span":
-        return "" if isinstance(value, str) else "not a string"
-    if not isinstance(value, list | tuple) or len(value) > len(truth):
-        return f"not a list of at most {len(truth)} tags"
-    return next((f"{tag!r} is not a tag of the task" for tag in value if tag not in task.labels), "")
-
-
-def _points(task: Task, predicted: Predictions, rows: Rows) -> tuple[dict[str, dict[str, float]], float]:
-    metrics = {}
-    for name in task.evaluation:
-        gold, said = _gold(task, rows[name]), list(predicted[name])
-        if len(said) != len(gold) or not gold:
-            raise ValueError(f"{task.name}, {name}: {len(said)} predictions for {len(gold)} rows (one each)")
-        for index, (truth, value) in enumerate(zip(gold, said, strict=True)):
-            if problem := _problem(task, truth, value):
-                raise ValueError(f"{task.name}, {name}, row {index}: prediction {value!r}: {problem}")
-        metrics[name] = {metric: METRICS[metric].function(gold, said) for metric in task.metrics}
-    primary = [metrics[name][metric] for name in task.evaluation for metric in task.primary]
-    return metrics, 100 * math.fsum(primary) / len(primary)
-
-
-def score(task: Task, predictions: Predictions, rows: Rows, *, train: Sequence[Row]) -> Scores:
-    """Score the predictions of one run: 100 · mean of the primary metrics over all evaluations.
-
-    Args:
-        task: the task; its metrics, primary metrics and evaluations are used.
-        predictions: evaluation -> one prediction a row: a label id, a number (where one is not finite the
-            correlation is 0), a list of tags (words lost to truncation may be missing at its end and count
-            as wrong), or an answer.
-        rows: evaluation -> the rows of its split, in the order of the predictions.
-        train: the train rows, from which the constant predictor is learned.
-
-    Raises:
-        ValueError: evaluations, counts or kinds of predictions do not fit the task.
-
-    Example:
-        >>> from dither.bench.task import load_task
-        >>> rows = [{"label": 1}, {"label": 0}, {"label": 1}, {"label": 1}]
-        >>> said = {"validation": [1, 0, 0, 0]}
-        >>> score(load_task("glue/rte"), said, {"validation": rows}, train=rows)
-        Scores(metrics={'validation': {'accuracy': 0.5}}, score=50.0, constant_score=75.0)
-    """
-    for what, given in (("predictions", predictions), ("rows", rows)):
-        if set(given) != set(task.evaluation):
-            raise ValueError(
-                f"{task.name}: {what} are for {sorted(given)}; the evaluations are {sorted(task.evaluation)}"
-            )
-    metrics, points = _points(task, predictions, rows)
-    constant = {name: constant_predictions(task, train, rows[name]) for name in task.evaluation}
-    return Scores(metrics, points, _points(task, constant, rows)[1])

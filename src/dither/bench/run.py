@@ -20,8 +20,8 @@ from typing import Any
 from dither.bench.data import TaskData, load
 from dither.bench.environment import environment
 from dither.bench.heads import HEADS, Features
-from dither.bench.metrics import Scores, score
 from dither.bench.models import ModelSource, load_model, load_tokenizer
+from dither.bench.scores import Scores, score
 from dither.bench.task import Recipe, Task
 from dither.results import RunResult, RunSpec
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dither.stats.analysis import analyse as analyse
+    from dither.stats.effect import Verdict as Verdict
     from dither.stats.intervals import equivalence_p as equivalence_p
     from dither.stats.intervals import t_interval as t_interval
     from dither.stats.multiplicity import holm as holm
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from dither.stats.tables import Comparison as Comparison
     from dither.stats.tables import MacroAverage as MacroAverage
     from dither.stats.tables import Table as Table
-    from dither.stats.verdict import Verdict as Verdict
 
 _HOMES = {
     "Analysis": "tables",
@@ -44,7 +44,7 @@ _HOMES = {
     "Score": "scores",
     "SignFlip": "signflip",
     "Table": "tables",
-    "Verdict": "verdict",
+    "Verdict": "effect",
     "analyse": "analysis",
     "equivalence_p": "intervals",
     "holm": "multiplicity",

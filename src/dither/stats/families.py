@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from dither.stats.effect import Effect
 from dither.stats.multiplicity import holm
 from dither.stats.power import detectable_in_sd, detectable_in_se
 from dither.stats.rule import Rule
 from dither.stats.signflip import attainable_level
-from dither.stats.tables import Effect, MacroAverage
+from dither.stats.tables import MacroAverage
 from dither.stats.verdict import decide
 
 AnyEffect = TypeVar("AnyEffect", bound=Effect)

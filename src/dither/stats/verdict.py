@@ -3,46 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
+from dither.stats.effect import Effect, Kind, Verdict
 from dither.stats.rule import Rule
 from dither.stats.signflip import DRAWS, pairs_to_reach
-
-if TYPE_CHECKING:
-    from dither.stats.tables import Effect
-
-Kind = Literal[
-    "better",
-    "worse",
-    "equivalent",
-    "identical",
-    "not resolved",
-    "out of reach",
-    "incomplete",
-    "no score",
-    "none",
-]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A decision and its wording.
-
-    Args:
-        kind: "better" and "worse" are resolved; "equivalent" lies within the declared margin; "identical" has
-            the same scores in all pairs; "not resolved" is the default; "out of reach" cannot be resolved
-            with so few pairs; "incomplete", "no score" and "none" are no verdicts.
-        text: the sentence to print.
-    """
-
-    kind: Kind
-    text: str
-
-    @property
-    def resolved(self) -> bool:
-        """Whether a difference was shown."""
-        return self.kind in ("better", "worse")
 
 
 def decide(effect: Effect, rule: Rule) -> Verdict:
