@@ -20,15 +20,19 @@ def main() -> None:
         for result in ledger.results():
             if result.score is not None:
                 scores[result.spec.task][result.spec.method].append(result.score)
-    methods = list(next(iter(scores.values())))
+        methods = list(ledger.experiment.methods)
     print(f"| task | {' | '.join(methods)} |")
     print(f"| --- |{' ---: |' * len(methods)}")
     for task, by_method in scores.items():
-        cells = [
-            f"{statistics.mean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
-            for values in by_method.values()
-        ]
-        print(f"| {task} | {' | '.join(cells)} |")
+        print(f"| {task} | {' | '.join(cell(by_method[method]) for method in methods)} |")
+
+
+def cell(values: list[float]) -> str:
+    """Mean ± standard deviation, as far as there are runs."""
+    if not values:
+        return "–"
+    mean = f"{statistics.mean(values):.1f}"
+    return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
 
 
 if __name__ == "__main__":

@@ -150,3 +150,13 @@ def test_the_record_measures_what_was_done() -> None:
         assert row.strength == 0.15
     total = (flat(model) - torch.cat([value.reshape(-1) for value in before.values()])).double()
     assert record.root_mean_square() == pytest.approx(total.square().mean().sqrt().item(), rel=1e-6)
+
+
+def test_a_model_in_which_nothing_was_noised_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    model = torch.nn.Linear(4, 4).requires_grad_(False)
+    dither.noisytune_(model, seed=0)
+    assert "no tensor was noised" in caplog.text
+    assert "2 frozen" in caplog.text
+    caplog.clear()
+    dither.noisytune_(torch.nn.Linear(4, 4), noise_lambda=0.0)
+    assert caplog.text == ""

@@ -65,7 +65,10 @@ def test_what_is_no_optimizer(optimizer: Any) -> None:
 @pytest.mark.parametrize("method", [dither.NoisyTune(), None, "pats", dither.PATS])
 def test_what_is_no_pats(method: Any) -> None:
     model = net()
-    with pytest.raises(TypeError, match=r"attach\(\) takes dither\.PATS\(\.\.\.\), not .*use dither\.apply_"):
+    with pytest.raises(
+        TypeError,
+        match=r"takes a dither\.PATS\(\.\.\.\) first, .* not (a|the class) \w+; .*apply_",
+    ):
         dither.attach(method, torch.optim.SGD(model.parameters(), lr=0.1), model, total_steps=3)
 
 
@@ -198,3 +201,15 @@ def test_a_refusal_in_the_hook_adds_no_noise(message: str) -> None:
         step(model, optimizer)
     step(twin, plain)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+def test_a_step_beyond_the_plan_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Linear(4, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    dither.attach(dither.PATS(seed=0), optimizer, model, total_steps=2)
+    for _ in range(5):
+        model(torch.ones(1, 4)).sum().backward()
+        optimizer.step()
+    said = [row.getMessage() for row in caplog.records if "planned for 2 optimizer steps" in row.getMessage()]
+    assert len(said) == 1
+    assert "step 3" in said[0]

@@ -183,7 +183,10 @@ class Plan:
     def write(self, marks: ModelMarks) -> Record:
         """Write the noise and mark the model; a failure on the way marks it as partly noised."""
         if not self.noised:
-            return self.record()
+            record = self.record()
+            if self.rows and "strength 0" not in record.skipped():
+                logger.warning("no tensor was noised: %s", record.summary())
+            return record
         noises = [self.noise(row, step=marks.applied) for row in self.noised]
         with marks.writing(self.mark):
             changes = self.backend.perturb_(self.parameters, noises)

@@ -17,17 +17,16 @@ from dither.core.kernels import backend_for
 from dither.core.noise import Noise, SensitivityState
 from dither.core.schedules import dose_factor
 from dither.core.statistics import float32
-from dither.groups import (
-    GroupState,
-    GroupStates,
-    is_dummy_step,
-    keep_means,
-    refuse_overwritten_gradients,
-    was_skipped,
-)
+from dither.groups import GroupState, GroupStates, keep_means
 from dither.methods.pats import PATS
 from dither.methods.settings import recipe_hash
 from dither.methods.targets import Target, finite_moments, optimizer_targets
+from dither.optimizers import (
+    base_optimizer,
+    is_dummy_step,
+    refuse_overwritten_gradients,
+    was_skipped,
+)
 from dither.record import Record, TensorRecord
 
 logger = logging.getLogger("dither")
@@ -78,31 +77,16 @@ def attach(
         >>> handle.detach()
     """
     if not isinstance(method, PATS):
-        raise TypeError(f"attach() takes dither.PATS(...), not {method!r}; use dither.apply_ before training")
+        what = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
+        raise TypeError(
+            f"attach() takes a dither.PATS(...) first, then the optimizer and the model, not {what}; "
+            "NoisyTune works before training: dither.apply_(model, method)"
+        )
     own_seed = method.seed if method.seed is not None else seed
     inner = base_optimizer(optimizer)
     handle = Handle(method, inner, model, total_steps, check_seed(0 if own_seed is None else own_seed))
     handle.adopt(reset=reset)
     return handle
-
-
-def base_optimizer(optimizer: Any) -> Optimizer:
-    """The torch optimizer inside wrappers such as accelerate's, which do not forward step hooks.
-
-    Raises:
-        TypeError: nothing of the kind inside.
-        ValueError: LBFGS, which steps along a line search and has no single gradient.
-    """
-    inner = optimizer
-    while isinstance(getattr(inner, "optimizer", None), Optimizer):
-        inner = inner.optimizer
-    if not isinstance(inner, Optimizer):
-        raise TypeError(f"optimizer is a {type(optimizer).__name__}; it must be a torch.optim.Optimizer")
-    if isinstance(inner, torch.optim.LBFGS):
-        raise ValueError(
-            "LBFGS evaluates many gradients in one step, so no step has one; use another optimizer"
-        )
-    return inner
 
 
 class Handle:
@@ -195,6 +179,13 @@ class Handle:
                 self._average(row.named.parameter)
             return
         step = self._groups.advance()
+        if self.total_steps is not None and step == self.total_steps + 1:
+            logger.warning(
+                "PATS: step %d of a run that was planned for %d optimizer steps; noise_lambda is no longer "
+                "the dose of the whole run (total_steps counts optimizer steps, not batches)",
+                step,
+                self.total_steps,
+            )
         if not work:
             return
         owners = [index[id(row.named.parameter)] for row, _ in work]

@@ -12,7 +12,7 @@ from dataclasses import astuple
 from typing import Any
 
 from torch import Tensor
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from dither.core.noise import Change, SensitivityOutcome
 from dither.core.statistics import float32
@@ -180,38 +180,6 @@ def _peak(group: dict[str, Any], number: int, lr_max: float | None) -> float:
             "the highest of the run is unknown; attach after the scheduler is made, or pass lr_max="
         )
     return peak
-
-
-def refuse_overwritten_gradients(optimizer: Optimizer) -> None:
-    """Refuse what writes into the gradients: in torch, foreach SGD with Nesterov momentum alone."""
-    for number, group in enumerate(optimizer.param_groups):
-        # foreach=None means foreach on a GPU
-        foreach = group.get("foreach") or (
-            group.get("foreach") is None
-            and not group.get("fused")
-            and any(parameter.is_cuda for parameter in group["params"])
-        )
-        if isinstance(optimizer, SGD) and group.get("nesterov") and foreach:
-            raise ValueError(
-                f"parameter group {number} of SGD has nesterov=True with foreach, which overwrites the "
-                "gradients that PATS needs after the step; build SGD with foreach=False"
-            )
-
-
-def was_skipped(optimizer: Optimizer) -> bool:
-    """Whether GradScaler found infinite gradients: a fused optimizer then runs its hooks without a step."""
-    found_inf = getattr(optimizer, "found_inf", None)
-    return found_inf is not None and bool(found_inf)
-
-
-def is_dummy_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:
-    """Whether nothing was trained: all learning rates and all gradients are zero.
-
-    By such a step torch.distributed.checkpoint makes an optimizer's state before it loads one.
-    """
-    if any(float(group["lr"]) != 0.0 for group in optimizer.param_groups):
-        return False
-    return not any(gradient.is_sparse or bool(gradient.count_nonzero()) for gradient in gradients)
 
 
 def keep_means(

@@ -148,7 +148,7 @@ def test_another_experiment_is_refused_and_nothing_changes(task, encoder, tmp_pa
     before = (tmp_path / "ledger.sqlite").read_bytes()
     with pytest.raises(LedgerError, match=r"holds another experiment:\n.*train_settings\.epochs: 1\.0 there"):
         make_runs(plan_of(task, encoder, "train.epochs=2"), tmp_path)
-    with pytest.raises(LedgerError, match="seeds: 0 of the folder's plan missing now"):
+    with pytest.raises(LedgerError, match="there, of which this leaves out 0"):
         make_runs(quick(task, encoder, seeds=(5,)), tmp_path)
     assert (tmp_path / "ledger.sqlite").read_bytes() == before
     assert len(runs_made) == 1

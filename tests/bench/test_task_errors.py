@@ -147,5 +147,5 @@ def test_an_unknown_task_answers_with_the_nearest() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.toml"):
+    with pytest.raises(ValueError, match=r"there is no task file .*none\.toml; `dither tasks` lists"):
         load_task(tmp_path / "none.toml")

@@ -43,7 +43,7 @@ def test_progress_shows_no_scores(dither, films, tmp_path):
 @pytest.mark.parametrize("width", ["80", "160"])
 def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch):
     from dither.bench.compare import Comparison
-    from dither.cli.tables import print_comparison
+    from dither.cli.verdicts import print_comparison
     from dither.stats import Score, analyse
 
     monkeypatch.setenv("COLUMNS", width)
@@ -54,15 +54,8 @@ def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch
     analysis = analyse(scores, planned_seeds=range(9))
     print_comparison(Comparison(analysis, (), 1, ("[bold]what is written[/bold] stays",)), as_json=False)
     text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
-    words = (
-        "+2.00",
-        "+1.33 … +2.67",
-        "0.004",
-        "9/0/0",
-        "resolved:",
-        "better",
-        "[bold]what is written[/bold]",
-    )
+    words = ["+2.00", "+1.33 … +2.67", "64.0 ±2.7", "66.0 ±3.1", "resolved:", "better"]
+    words += ["[bold]what is written[/bold]", *(("0.004", "9/0/0") if width == "160" else ("--json has p",))]
     assert all(word in text for word in words), text
     assert max(map(len, text.splitlines())) <= int(width)
 
@@ -202,3 +195,11 @@ def test_json_of_failed_runs_is_standard(dither, films, tmp_path, strict):
     assert {row["status"] for row in found["runs"]} == {"failed"}
     assert found["without_failed"]["comparisons"][1]["difference"] is None
     assert json.dumps(found)
+
+
+def test_the_margin_belongs_to_the_plan(dither, films, tmp_path):
+    command = compare(films, tmp_path, *QUICK, "--methods", "none", "--seeds", "0")
+    assert dither(*command, "--margin", "2")[0] == 0
+    code, _, err = dither(*command, "--margin", "1")
+    assert code == 2
+    assert "margin: 2.0 there, 1.0 now" in err

@@ -14,6 +14,7 @@ FLOORS = {
     "dither.builtin": 0,
     "dither.methods": 1,
     "dither.groups": 2,
+    "dither.optimizers": 2,
     "dither.marks": 2,
     "dither.record": 2,
     "dither.results": 2,

@@ -139,3 +139,13 @@ def test_nine_seeds_are_nine_different_noises_of_pats(tmp_path: Path) -> None:
     assert len(results) == 9
     automatic = trained(tmp_path, [callback := NoiseCallback(PATS())], max_steps=4, seed=8)
     assert callback.records["pats"].recipe["seed"] == automatic.args.seed == 8
+
+
+def test_a_callback_without_methods_says_that_training_is_plain(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from types import SimpleNamespace
+
+    state, nothing = SimpleNamespace(global_step=1, log_history=[]), SimpleNamespace(seed=0)
+    NoiseCallback().on_train_begin(nothing, state, None, model=None, optimizer=None)
+    assert "NoiseCallback has no methods: this is plain training" in caplog.text

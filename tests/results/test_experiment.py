@@ -54,7 +54,10 @@ CHANGES = [
     ({"methods": {"none": {}}}, "methods: noisytune belongs to the folder's plan and is missing now"),
     ({"tasks": {TASK: {"task_digest": "t1", "data_digest": "d2"}}}, "data_digest: 'd1' there, 'd2' now"),
     ({"tasks": {"glue/rte": OTHER}}, f"tasks: {TASK} belongs to the folder's plan and is missing now"),
-    ({"seeds": (0, 1, 2, 30)}, "seeds: 3, 4, 5, 6, 7, 8 of the folder's plan missing now"),
+    (
+        {"seeds": (0, 1, 2, 30)},
+        "seeds: 0, 1, 2, 3, 4, 5, 6, 7, 8 there, of which this leaves out 3, 4, 5, 6, 7, 8",
+    ),
 ]
 
 

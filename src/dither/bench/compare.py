@@ -38,6 +38,7 @@ def make_runs(
     out: str | Path,
     *,
     jobs: int = 1,
+    margin: float | None = None,
     tensorboard: bool = False,
     progress: Progress = lambda result, done, total: None,
 ) -> None:
@@ -49,6 +50,8 @@ def make_runs(
         plan: what to run.
         out: the output folder; of this experiment, or new.
         jobs: runs at a time.
+        margin: of the equivalence test, in points; None for no such test. It belongs to the plan: a
+            folder keeps the one that it was made with.
         tensorboard: write curves below `out/tensorboard`.
         progress: called with each result, the number of runs done and of all.
 
@@ -62,7 +65,7 @@ def make_runs(
         raise ValueError(f"--jobs is {jobs}; it must be at least 1")
     if tensorboard:
         require_tensorboard()
-    with Ledger.create_or_resume(out, plan.experiment("compare")) as ledger:
+    with Ledger.create_or_resume(out, plan.experiment("compare", margin=margin)) as ledger:
         requests = list(plan.requests())
         there = set(ledger.finished_ids())
         missing = [request for request in requests if request.spec.id not in there]
@@ -87,12 +90,11 @@ def _with_curves(request: RunRequest, out: Path) -> RunRequest:
     )
 
 
-def look(out: str | Path, *, margin: float | None = None, record: bool = True) -> Comparison:
+def look(out: str | Path, *, record: bool = True) -> Comparison:
     """Read the runs of a folder and analyse them.
 
     Args:
         out: the output folder.
-        margin: of the equivalence test, in points; None for no such test.
         record: remember that somebody looked, where the folder can be written and the plan is complete.
 
     Raises:
@@ -111,7 +113,7 @@ def look(out: str | Path, *, margin: float | None = None, record: bool = True) -
         planned_seeds=experiment.seeds,
         planned_methods=list(experiment.methods),
         planned_tasks=list(experiment.tasks),
-        margin=margin,
+        margin=experiment.margin,
         looks=len(planned),
     )
     complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)

@@ -95,8 +95,8 @@ class Plan:
             check_lengths(source, task, rows, max_length=size, positions=positions)
         return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir)
 
-    def experiment(self, kind: str) -> Experiment:
-        """What the output folder is for."""
+    def experiment(self, kind: str, *, margin: float | None = None) -> Experiment:
+        """What the output folder is for; the margin of equivalence is declared with it."""
         return Experiment(
             kind=kind,
             model=self.source.name,
@@ -111,6 +111,7 @@ class Plan:
             dtype=self.dtype,
             recipe_version=RECIPE_VERSION,
             seeds=self.seeds,
+            margin=margin,
         )
 
     def requests(self) -> Iterator[RunRequest]:

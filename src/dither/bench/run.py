@@ -21,8 +21,9 @@ from dither.bench.data import TaskData, load
 from dither.bench.environment import environment
 from dither.bench.heads import HEADS, Features
 from dither.bench.models import ModelSource, load_model, load_tokenizer
+from dither.bench.recipe import Recipe
 from dither.bench.scores import Scores, score
-from dither.bench.task import Recipe, Task
+from dither.bench.task import Task
 from dither.results import RunResult, RunSpec
 
 EVALUATION_BATCH = 64

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from dither.bench.task import Recipe
+from dither.bench.recipe import Recipe
 from dither.methods.registry import available_methods, create_method
 
 _TRAIN = "train"

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dither.bench.metrics import check_metric, nearest
+from dither.bench.recipe import Recipe
 
 # What stands in the columns of each head, in order; tagging and span end with the label itself.
 HEADS = {
@@ -22,45 +23,6 @@ HEADS = {
 FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*", re.ASCII)
 _SPLIT = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", re.ASCII)
-
-
-def _setting(low: float, high: float, text: str, default: Any = MISSING) -> Any:
-    return field(default=default, metadata={"range": (low, high), "help": text})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How every run of a task trains: AdamW with bias correction, warm-up, linear decay.
-
-    A field's metadata holds its `help` and its `range`, both ends included; a value outside is a ValueError.
-
-    Example:
-        >>> Recipe(learning_rate=2e-5, epochs=3, batch_size=32, max_length=128).warmup_ratio
-        0.1
-    """
-
-    learning_rate: float = _setting(1e-12, 1, "peak learning rate")
-    epochs: float = _setting(0.001, 10_000, "passes over the train split")
-    batch_size: int = _setting(1, 1_000_000, "rows in an optimizer step")
-    max_length: int = _setting(4, 1_000_000, "tokens kept of an input")
-    warmup_ratio: float = _setting(0, 1, "share of the steps in which the learning rate rises", 0.1)
-    weight_decay: float = _setting(0, 10, "AdamW's decoupled weight decay", 0.01)
-    max_grad_norm: float = _setting(0, math.inf, "norm to which gradients are clipped; 0 = never", 1.0)
-    adam_beta1: float = _setting(0, 0.999999, "decay of AdamW's first moment", 0.9)
-    adam_beta2: float = _setting(0, 0.9999999, "decay of AdamW's second moment", 0.999)
-    adam_epsilon: float = _setting(0, 1, "AdamW's term for numerical stability", 1e-8)
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value, (low, high), text = getattr(self, each.name), each.metadata["range"], each.metadata["help"]
-            if type(value) not in (int, each.type):
-                raise TypeError(
-                    f"{each.name} = {value!r} is no {getattr(each.type, '__name__', '')} ({text})"
-                )
-            if not low <= value <= high:
-                raise ValueError(f"{each.name} = {value} is outside [{low}, {high}] ({text})")
-            if each.type is float:  # 3 and 3.0 are one recipe and one digest
-                object.__setattr__(self, each.name, float(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +204,8 @@ def load_task(name_or_path: str | Path) -> Task:
     """
     text, known = str(name_or_path), available_tasks()
     path = known.get(text) or Path(text)
+    if path.suffix == ".toml" and not path.is_file():
+        raise ValueError(f"there is no task file {text}; `dither tasks` lists the tasks that have a name")
     if path.suffix != ".toml":
         raise ValueError(f"unknown task {text!r}; {nearest(text, known)}; or the path of a .toml file")
     try:

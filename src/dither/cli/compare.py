@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="POINTS",
-        help="also test whether a difference is smaller than this: makes a null a result",
+        help="also test whether a difference is smaller than this: makes a null a result. It is declared "
+        "before the first run: a folder keeps the one that it was made with",
     )
     options.add_output(parser)
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.plan import Plan
     from dither.bench.settings import parse_names, parse_seeds, parse_settings
     from dither.cli.progress import run_progress
-    from dither.cli.tables import print_comparison
+    from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
     Rule(margin=args.margin)  # a bad margin is found before the runs
@@ -75,6 +76,13 @@ def run(args: argparse.Namespace) -> int:
         data_dir=args.data_dir,
     )
     with run_progress() as progress:
-        make_runs(plan, args.out, jobs=options.jobs(args), tensorboard=args.tensorboard, progress=progress)
-    print_comparison(look(args.out, margin=args.margin), as_json=args.json)
+        make_runs(
+            plan,
+            args.out,
+            jobs=options.jobs(args),
+            margin=args.margin,
+            tensorboard=args.tensorboard,
+            progress=progress,
+        )
+    print_comparison(look(args.out), as_json=args.json)
     return 0

@@ -61,7 +61,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """--json, --margin."""
+    """--json."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

@@ -1,103 +1,25 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dither.bench.compare import Comparison
     from dither.bench.task import Task
     from dither.methods.registry import MethodInfo
     from dither.results import RunResult
-    from dither.stats import MacroAverage
-    from dither.stats import Table as Effects
-
-_WIDE = 130  # columns of a terminal that has room for every number
-_COLOURS = {"better": "green", "worse": "red"}
-
-
-def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    """The verdicts, first over all tasks, then task by task."""
-    if as_json:
-        print_json(
-            {
-                **comparison.analysis.to_json(),
-                "looks": comparison.looks,
-                "warnings": list(comparison.warnings),
-                "runs": [_run_row(result) for result in comparison.results],
-            }
-        )
-        return
-    analysis = comparison.analysis
-    console = _console()
-    if len(analysis.tasks) > 1:
-        console.print(_macro_table(analysis.all_runs.macros))
-    narrow = console.width < _WIDE
-    console.print(_task_table(analysis.all_runs, "Task by task", narrow))
-    if any(result.status == "failed" for result in comparison.results):
-        console.print(_task_table(analysis.without_failed, "Without failed runs", narrow))
-    for text in (*analysis.notes, *comparison.warnings):
-        console.print(f"• {text}", highlight=False, markup=False)
-    console.print(
-        f"Differences in points against plain fine-tuning, paired by seed; intervals "
-        f"{100 * analysis.rule.confidence:g} %; p exact by sign flips, Holm-adjusted.",
-        style="dim",
-        highlight=False,
-    )
-
-
-def _macro_table(macros: "Sequence[MacroAverage]") -> "Table":
-    table = _table("Over all tasks (primary)", ("method", "tasks", "difference", "interval", "p", "verdict"))
-    for row in macros:
-        if row.method == row.baseline:
-            continue
-        table.add_row(
-            row.method,
-            str(len(row.tasks)),
-            _signed(row.difference),
-            _interval(row.interval),
-            _p(row.p_holm),
-            _verdict(row.verdict),
-        )
-    return table
-
-
-def _task_table(effects: "Effects", title: str, narrow: bool) -> "Table":
-    """A row for each task and method; a narrow one leaves out what --json still has."""
-    arms = () if narrow else ("pairs", "plain", "noisy")
-    table = _table(title, ("task", "method", *arms, "difference", "interval", "p", "w/t/l", "verdict"))
-    for row in effects.comparisons:
-        if row.method == row.baseline:
-            continue
-        means = (
-            str(row.pairs),
-            _spread(row.baseline_mean, row.baseline_sd),
-            _spread(row.method_mean, row.method_sd),
-        )
-        table.add_row(
-            row.task,
-            row.method,
-            *(() if narrow else means),
-            _signed(row.difference),
-            _interval(row.interval),
-            _p(row.p_holm),
-            f"{row.wins}/{row.ties}/{row.losses}",
-            _verdict(row.verdict),
-        )
-    return table
 
 
 def print_run(result: "RunResult", out: str, *, as_json: bool) -> None:
     """One run: its scores, what was noised, where the model lies."""
     if as_json:
-        print_json({**_run_row(result), "metrics": result.metrics, "record": result.record, "out": out})
+        print_json({**run_row(result), "metrics": result.metrics, "record": result.record, "out": out})
         return
     from dither.record import Record
 
-    console = _console()
+    console = open_console()
     for family in result.record or {}:
         console.print(Record.from_json((result.record or {})[family]).summary(), highlight=False)
     for name, metrics in result.metrics.items():
@@ -122,10 +44,10 @@ def print_tasks(tasks: "Sequence[Task]", *, as_json: bool) -> None:
             ]
         )
         return
-    table = _table(None, ("task", "head", "score", "what"))
+    table = new_table(None, ("task", "head", "score", "what"))
     for task in tasks:
         table.add_row(task.name, task.head, " + ".join(task.primary), task.summary)
-    _console().print(table)
+    open_console().print(table)
 
 
 def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bool) -> None:
@@ -144,10 +66,10 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
             ]
         )
         return
-    table = _table(None, ("method", "what", "source"))
+    table = new_table(None, ("method", "what", "source"))
     for row in methods:
         table.add_row(row.name, row.summary, row.paper)
-    console = _console()
+    console = open_console()
     console.print(table)
     for row in methods if verbose else ():
         settings = {name: value for name, value in row.settings.items() if name != "seed"}
@@ -161,7 +83,8 @@ def print_json(values: Any) -> None:
     print(json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False))
 
 
-def _run_row(result: "RunResult") -> dict[str, Any]:
+def run_row(result: "RunResult") -> dict[str, Any]:
+    """One run as JSON values, without what fills pages."""
     return {
         "task": result.spec.task,
         "method": result.spec.method,
@@ -174,7 +97,8 @@ def _run_row(result: "RunResult") -> dict[str, Any]:
     }
 
 
-def _console() -> Any:
+def open_console() -> Any:
+    """Standard output as rich sees it: as wide as the terminal, 160 columns where there is none."""
     from rich.console import Console
 
     class Quitting(Console):
@@ -187,7 +111,8 @@ def _console() -> Any:
     return console if console.is_terminal else Quitting(width=160)
 
 
-def _table(title: str | None, headings: Sequence[str]) -> "Table":
+def new_table(title: str | None, headings: Sequence[str]) -> "Table":
+    """An empty table; columns of numbers are flush right."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -202,27 +127,3 @@ def _table(title: str | None, headings: Sequence[str]) -> "Table":
             min_width=12 if heading == "verdict" else None,
         )
     return table
-
-
-def _verdict(verdict: Any) -> str:
-    colour = _COLOURS.get(verdict.kind)
-    return f"[{colour}]{verdict.text}[/{colour}]" if colour else verdict.text
-
-
-def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.2f}"
-
-
-def _spread(mean: float, deviation: float) -> str:
-    if math.isnan(mean):
-        return "–"
-    return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ±{deviation:.1f}"
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return "–" if math.isnan(low) else f"{low:+.2f} … {high:+.2f}"
-
-
-def _p(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"

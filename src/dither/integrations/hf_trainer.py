@@ -16,13 +16,14 @@ from torch import nn
 from transformers import TrainerCallback
 
 from dither.apply import Plan, apply_
-from dither.attachment import Handle, attach, base_optimizer
+from dither.attachment import Handle, attach
 from dither.groups import KEY
 from dither.marks import ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.plain import Plain
 from dither.methods.settings import recipe_hash
+from dither.optimizers import base_optimizer
 from dither.record import Record
 
 logger = logging.getLogger("dither")
@@ -67,8 +68,9 @@ class NoiseCallback(TrainerCallback):
         for method in methods:
             if not isinstance(method, Method):
                 raise TypeError(
-                    f"NoiseCallback takes dither.NoisyTune(...) and dither.PATS(...), not {method!r}"
+                    f"NoiseCallback takes dither.NoisyTune and dither.PATS objects one by one, not {method!r}"
                 )
+        self._methods = methods
         self.noisytune: NoisyTune | None = _only([row for row in methods if isinstance(row, NoisyTune)])
         self.pats: PATS | None = _only([row for row in methods if isinstance(row, PATS)])
         self.handle: Handle | None = None
@@ -92,6 +94,8 @@ class NoiseCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Noise the weights, or adopt what a checkpoint brought, and attach to the optimizer."""
         model, resumed = kwargs["model"], state.global_step > 0
+        if not self._methods:
+            logger.warning("NoiseCallback has no methods: this is plain training")
         if self.pats is not None:
             base_optimizer(kwargs["optimizer"])  # refuses what it cannot serve before a weight is written
         if resumed:

@@ -31,6 +31,7 @@ class Experiment:
         dtype: the number format the model is held in.
         recipe_version: the version of the noise's recipe.
         seeds: the planned seeds, all different; their number is the planned n.
+        margin: of the equivalence test, points, > 0; declared before the first run, or None for no test.
 
     Raises:
         LedgerError: a value is of a wrong type or out of range.
@@ -46,6 +47,7 @@ class Experiment:
     dtype: str
     recipe_version: int
     seeds: tuple[int, ...]
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("kind", "model", "model_digest", "dtype"):
@@ -69,6 +71,8 @@ class Experiment:
                 f"Experiment.seeds is {list(seeds)}; it must be one or more seeds, all different."
             )
         object.__setattr__(self, "seeds", seeds)
+        if self.margin is not None:
+            cj.check_number(self.margin, "Experiment.margin", least=0)
 
     def to_json(self) -> str:
         """Return the experiment as a JSON object."""
@@ -86,7 +90,7 @@ class Experiment:
         """
         lines = [
             _changed(name, getattr(self, name), getattr(new, name))
-            for name in _FIXED
+            for name in (*_FIXED, "margin")
             if getattr(self, name) != getattr(new, name)
         ]
         if self.model_digest != new.model_digest:
@@ -101,7 +105,7 @@ class Experiment:
                     lines += _leaf_differences(f"{group}[{name}]", value, new_items[name])
         missing = [seed for seed in self.seeds if seed not in new.seeds]
         if missing:
-            lines.append(f"seeds: {_listed(missing)} of the folder's plan missing now")
+            lines.append(f"seeds: {_listed(self.seeds)} there, of which this leaves out {_listed(missing)}")
         return lines
 
     def extended(self, new: Experiment) -> Experiment:

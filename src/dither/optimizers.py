@@ -1,0 +1,59 @@
+"""What torch's optimizers do around a step that noise must know: wrappers, skipped steps, gradients."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Optimizer
+
+
+def base_optimizer(optimizer: Any) -> Optimizer:
+    """The torch optimizer inside wrappers such as accelerate's, which do not forward step hooks.
+
+    Raises:
+        TypeError: nothing of the kind inside.
+        ValueError: LBFGS, which steps along a line search and has no single gradient.
+    """
+    inner = optimizer
+    while isinstance(getattr(inner, "optimizer", None), Optimizer):
+        inner = inner.optimizer
+    if not isinstance(inner, Optimizer):
+        raise TypeError(f"optimizer is a {type(optimizer).__name__}; it must be a torch.optim.Optimizer")
+    if isinstance(inner, torch.optim.LBFGS):
+        raise ValueError(
+            "LBFGS evaluates many gradients in one step, so no step has one; use another optimizer"
+        )
+    return inner
+
+
+def refuse_overwritten_gradients(optimizer: Optimizer) -> None:
+    """Refuse what writes into the gradients: in torch, foreach SGD with Nesterov momentum alone."""
+    for number, group in enumerate(optimizer.param_groups):
+        # foreach=None means foreach on a GPU
+        foreach = group.get("foreach") or (
+            group.get("foreach") is None
+            and not group.get("fused")
+            and any(parameter.is_cuda for parameter in group["params"])
+        )
+        if isinstance(optimizer, SGD) and group.get("nesterov") and foreach:
+            raise ValueError(
+                f"parameter group {number} of SGD has nesterov=True with foreach, which overwrites the "
+                "gradients that PATS needs after the step; build SGD with foreach=False"
+            )
+
+
+def was_skipped(optimizer: Optimizer) -> bool:
+    """Whether GradScaler found infinite gradients: a fused optimizer then runs its hooks without a step."""
+    found_inf = getattr(optimizer, "found_inf", None)
+    return found_inf is not None and bool(found_inf)
+
+
+def is_dummy_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:
+    """Whether nothing was trained: all learning rates and all gradients are zero.
+
+    By such a step torch.distributed.checkpoint makes an optimizer's state before it loads one.
+    """
+    if any(float(group["lr"]) != 0.0 for group in optimizer.param_groups):
+        return False
+    return not any(gradient.is_sparse or bool(gradient.count_nonzero()) for gradient in gradients)
