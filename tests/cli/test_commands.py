@@ -85,7 +85,8 @@ def test_the_list_of_methods(dither, strict):
     plain, verbose = dither("methods")[1], dither("methods", "--verbose")[1]
     assert "noisytune.noise_lambda = 0.15" in verbose
     assert "noisytune.noise_lambda" not in plain
-    assert 'noisytune-gaussian.law = "gaussian"   (what the method is)' in verbose
+    assert 'noisytune-gaussian is its method with law = "gaussian"' in verbose
+    assert "train.warmup_ratio: share of the steps" in verbose
     rows = strict(dither("methods", "--json")[1])
     assert [row["name"] for row in rows] == list(available_methods())
     assert rows[2]["settings"]["noise_lambda"] == 0.15

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,16 +67,27 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
             ]
         )
         return
+    from dither.bench.recipe import Recipe
+
     table = new_table(None, ("method", "what", "source"))
     for row in methods:
         table.add_row(row.name, row.summary, row.paper)
     console = open_console()
     console.print(table)
-    for row in methods if verbose else ():
-        settings = {name: value for name, value in row.settings.items() if name != "seed"}
-        for name, value in settings.items():
-            fixed = "   (what the method is)" if name in row.preset else ""
-            console.print(f"{row.name}.{name} = {json.dumps(value)}{fixed}", highlight=False, markup=False)
+    if not verbose:
+        return
+    for row in methods:
+        fixed = ", ".join(f"{name} = {json.dumps(value)}" for name, value in row.preset.items())
+        if fixed:
+            console.print(f"\n{row.name} is its method with {fixed}", highlight=False)
+        elif len(row.settings) > 1:
+            console.print(f"\n{row.name}, settings and defaults:", highlight=False)
+            for name, value in row.settings.items():
+                if name != "seed":
+                    console.print(f"  {row.name}.{name} = {json.dumps(value)}", highlight=False)
+    console.print("\ntraining, changed for all arms alike:")
+    for field in fields(Recipe):
+        console.print(f"  train.{field.name}: {field.metadata['help']}", highlight=False)
 
 
 def print_json(values: Any) -> None:
