@@ -203,3 +203,15 @@ def test_the_margin_belongs_to_the_plan(dither, films, tmp_path):
     code, _, err = dither(*command, "--margin", "1")
     assert code == 2
     assert "margin: 2.0 there, 1.0 now" in err
+
+
+@pytest.mark.parametrize("mark", [": ", "; "])
+def test_a_long_verdict_is_explained_once(mark):
+    from dither.cli.verdicts import Reasons
+    from dither.stats import Verdict
+
+    reasons, why = Reasons(), "8 pairs cannot reach p < 0.05 after Holm over 32 tests"
+    verdict = Verdict("out of reach", f"not resolved{mark}{why}; looked 2 times, this time at 0.025")
+    assert [reasons.cell(verdict), reasons.cell(verdict)] == ["not resolved (1)"] * 2
+    assert reasons.listed() == [f"(1) {why}"]
+    assert reasons.cell(Verdict("better", "resolved: better")) == "[green]resolved: better[/green]"

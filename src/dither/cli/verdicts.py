@@ -57,8 +57,7 @@ class Reasons:
         text = verdict.text.partition("; looked ")[0]
         colour = _COLOURS.get(verdict.kind)
         if len(text) > _LONG:
-            head, _, reason = text.partition(": ")
-            reason = reason or text
+            head, _, reason = text.partition(": " if ": " in text else "; ")
             if reason not in self._texts:
                 self._texts.append(reason)
             text = f"{head} ({self._texts.index(reason) + 1})"
