@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def command(films, out: Path) -> list[str]:
 def started(films, out: Path) -> Iterator[subprocess.Popen[str]]:
     """The command as the leader of a session, to which its workers belong; none is left behind."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command(films, out), start_new_session=True, **pipes) as process:
+    # A shell that runs tests in the background has them ignore Ctrl-C, and children inherit that.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command(films, out), start_new_session=True, preexec_fn=hear, **pipes) as process:
         try:
             yield process
         finally:

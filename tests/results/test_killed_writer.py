@@ -13,7 +13,7 @@ from results_samples import NOBODY, experiment, files, in_child, result, spec
 from dither.results import Ledger, LedgerError
 from dither.results.journal import Journal
 
-RUNS = 60
+RUNS = 300
 PLAN = experiment(seeds=tuple(range(RUNS)))
 SCRIPT = Path(__file__).with_name("ledger_writer.py")
 
