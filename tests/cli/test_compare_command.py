@@ -215,3 +215,9 @@ def test_a_long_verdict_is_explained_once(mark):
     assert [reasons.cell(verdict), reasons.cell(verdict)] == ["not resolved (1)"] * 2
     assert reasons.listed() == [f"(1) {why}"]
     assert reasons.cell(Verdict("better", "resolved: better")) == "[green]resolved: better[/green]"
+
+
+def test_plain_alone_shows_its_scores(dither, films, tmp_path):
+    code, out, _ = dither(*compare(films, tmp_path, *QUICK, "--methods", "none", "--seeds", "0"))
+    assert code == 0
+    assert re.search(r"mine/films +none +\d+\.\d .*plain alone: nothing to compare", out)

@@ -106,9 +106,8 @@ def _task_table(effects: "Effects", title: str, reasons: Reasons, narrow: bool) 
     tests = () if narrow else ("pairs", "p", "w/t/l")
     headings = ("task", "method", "plain", "its score", "difference", "interval", *tests, "verdict")
     table = new_table(title, headings)
-    for row in effects.comparisons:
-        if row.method == row.baseline:
-            continue
+    others = [row for row in effects.comparisons if row.method != row.baseline]
+    for row in others or effects.comparisons:
         numbers = (str(row.pairs), _p(row.p_holm), f"{row.wins}/{row.ties}/{row.losses}")
         table.add_row(
             row.task,
@@ -118,7 +117,7 @@ def _task_table(effects: "Effects", title: str, reasons: Reasons, narrow: bool) 
             _signed(row.difference),
             _interval(row.interval),
             *(() if narrow else numbers),
-            reasons.cell(row.verdict),
+            reasons.cell(row.verdict) if others else "plain alone: nothing to compare",
         )
     return table
 
