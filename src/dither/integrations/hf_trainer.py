@@ -132,9 +132,11 @@ class NoiseCallback(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Put the records into the checkpoint."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if not self.records or not state.is_world_process_zero or not folder.is_dir():
+        if not state.is_world_process_zero or not folder.is_dir():
             return
         records = {family: record.to_json() for family, record in self.records.items()}
+        if not records:
+            return
         partial = folder / f"{RECORD_FILE}.partial"
         partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
         os.replace(partial, folder / RECORD_FILE)
