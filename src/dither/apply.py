@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dither.core.draws import check_seed, stream_key
-from dither.core.kernels import Backend, backend_for
+from dither.core.kernels import backend_names, perturb_
 from dither.core.noise import Change, Noise
 from dither.core.statistics import Moments, combine, float32
 from dither.marks import Mark, ModelMarks
@@ -152,15 +152,10 @@ class Plan:
         """Their tensors."""
         return [row.named.parameter for row in self.noised]
 
-    @property
-    def backend(self) -> Backend:
-        """Who executes the noise."""
-        return backend_for(self.rows[0].named.parameter.device if self.rows else torch.device("cpu"))
-
     def measure(self) -> None:
         """Take the statistics; refuse weights that are not finite; leave constant tensors out."""
         rows = self.noised
-        found = finite_moments(rows, self.backend)
+        found = finite_moments(rows)
         self.stds = {row.named.name: moment.std for row, moment in zip(rows, found, strict=True)}
         self.constant = {name for name, std in self.stds.items() if std == 0.0}
         if isinstance(self.method, NoisyTune) and self.method.across == "model":
@@ -189,7 +184,7 @@ class Plan:
             return record
         noises = [self.noise(row, step=marks.applied) for row in self.noised]
         with marks.writing(self.mark):
-            changes = self.backend.perturb_(self.parameters, noises)
+            changes = perturb_(self.parameters, noises)
         return self.record(changes)
 
     def record(self, changes: Sequence[Change] = (), message: str = "") -> Record:
@@ -198,7 +193,7 @@ class Plan:
         return Record(
             recipe=self.recipe,
             recipe_hash=self.mark.hash,
-            backend=self.backend.NAME,
+            backend=backend_names([row.named.parameter for row in self.rows]),
             threads=torch.get_num_threads(),
             tensors=tuple(self._tensor_record(row, done.get(row.named.name), message) for row in self.rows),
             message=message,
@@ -213,7 +208,6 @@ class Plan:
 
 
 def _pooled(rows: Sequence[Target], found: Sequence[Moments], stds: dict[str, float]) -> Moments:
-    """Moments of all measured tensors together, in the order of their names: no other order is canonical."""
+    """Moments of all measured tensors together but the constant ones."""
     names = [row.named.name for row in rows if row.reason is None]
-    by_name = dict(zip(names, found, strict=True))
-    return combine([by_name[name] for name in sorted(by_name) if stds[name] > 0.0])
+    return combine(moment for name, moment in zip(names, found, strict=True) if stds[name] > 0.0)

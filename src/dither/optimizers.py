@@ -43,10 +43,13 @@ def refuse_overwritten_gradients(optimizer: Optimizer) -> None:
             )
 
 
-def was_skipped(optimizer: Optimizer) -> bool:
-    """Whether GradScaler found infinite gradients: a fused optimizer then runs its hooks without a step."""
+def skipped_flag(optimizer: Optimizer) -> Tensor | None:
+    """What GradScaler left with a fused optimizer: not 0 where gradients were infinite.
+
+    Such an optimizer reads it on the device and runs its hooks even if it did not step.
+    """
     found_inf = getattr(optimizer, "found_inf", None)
-    return found_inf is not None and bool(found_inf)
+    return None if found_inf is None else torch.as_tensor(found_inf).reshape(())
 
 
 def is_dummy_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:

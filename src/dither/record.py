@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from dither.core.noise import Change
@@ -61,12 +61,12 @@ class TensorRecord:
 
     def with_change(self, change: Change, elements: int) -> "TensorRecord":
         """This row with what was done: energies over `elements` give root mean squares."""
-        values = asdict(self) | {
-            "requested": math.sqrt(change.requested / elements),
-            "effective": math.sqrt(change.energy / elements),
-            "unchanged": 1.0 - change.changed / change.elements if change.elements else 1.0,
-        }
-        return TensorRecord(**values)
+        return replace(
+            self,
+            requested=math.sqrt(change.requested / elements),
+            effective=math.sqrt(change.energy / elements),
+            unchanged=1.0 - change.changed / change.elements if change.elements else 1.0,
+        )
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_a_failure_half_way_marks_the_model(name: str, monkeypatch: pytest.Monke
     model = Zoo()
     before = weights(model)
     with monkeypatch.context() as patch:
-        patch.setattr("dither.apply.backend_for", lambda device: Failing)
+        patch.setattr("dither.core.kernels.backend_for", lambda device: Failing)
         with pytest.raises(MemoryError, match="at the second tensor"):
             dither.apply_(model, create(name))
     assert not same(weights(model), before)
@@ -140,7 +140,7 @@ def test_a_failure_half_way_into_a_block_is_undone(name: str, monkeypatch: pytes
     model = Zoo()
     before = weights(model)
     with monkeypatch.context() as patch:
-        patch.setattr("dither.apply.backend_for", lambda device: Failing)
+        patch.setattr("dither.core.kernels.backend_for", lambda device: Failing)
         with pytest.raises(MemoryError), dither.perturbed(model, create(name)):
             pytest.fail("the block must not run")
     assert same(weights(model), before)

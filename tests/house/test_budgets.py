@@ -29,6 +29,11 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
+def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Compiled functions (triton.jit, numba.njit) take all their arguments by position."""
+    return any("jit" in ast.unparse(decorator).split("(")[0] for decorator in function.decorator_list)
+
+
 def positional(function: ast.FunctionDef | ast.AsyncFunctionDef, *, method: bool) -> int:
     """The positional parameters before `*`, without self or cls."""
     names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args]]
@@ -46,7 +51,7 @@ def sizes(path: str, text: str) -> Iterator[Size]:
                 name = f"{prefix}{child.name}"
                 test = path.startswith("tests/") and child.name.startswith("test_")
                 yield Size("lines of test" if test else "lines of body", f"{path}::{name}", body_lines(child))
-                if not path.startswith("tests/"):  # there, parameters are fixtures
+                if not path.startswith("tests/") and not is_kernel(child):  # in tests, they are fixtures
                     yield Size("positional parameters", f"{path}::{name}", positional(child, method=in_class))
                 stack.append((f"{name}.", False, child))
             elif isinstance(child, ast.ClassDef):

@@ -24,6 +24,7 @@ RECIPE_VERSION = 1
 
 MAX_SEED = 2**64 - 1
 MAX_STEP = WORD
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
 _CHUNK = 1 << 14  # counters at a time: the temporaries of philox then stay in the cache
 
 
@@ -68,7 +69,7 @@ def stream_key(seed: int, method: str, name: str, version: int = RECIPE_VERSION)
         >>> stream_key(0, "noisytune", "encoder.layer.0.attention.self.query.weight")
         (503764966, 1593844342)
     """
-    text = json.dumps([version, check_seed(seed), method, name], separators=(",", ":"))
+    text = _JSON([version, check_seed(seed), method, name])
     number = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
     return number & WORD, number >> 32
 

@@ -1,11 +1,14 @@
 """What a method says about noise, as values: the writer in the kernels executes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from dither.core.philox import Key
+from dither.core.statistics import TOTAL_LIMBS
 
 Law = Literal["uniform", "gaussian"]
 Rounding = Literal["nearest", "stochastic"]
@@ -70,6 +73,16 @@ class Change:
     energy: float = 0.0
     requested: float = 0.0
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Change":
+        """From the four numbers as floats, as kernels count them.
+
+        Example:
+            >>> Change.of([3.0, 2.0, 0.25, 0.5])
+            Change(elements=3, changed=2, energy=0.25, requested=0.5)
+        """
+        return cls(int(values[0]), int(values[1]), values[2], values[3])
+
     def __add__(self, other: "Change") -> "Change":
         return Change(
             self.elements + other.elements,
@@ -81,33 +94,59 @@ class Change:
 
 @dataclass(frozen=True)
 class SensitivityState:
-    """One tensor at one training step.
+    """One tensor at a training step.
 
     Attributes:
         weight: the parameter, after the optimizer's step.
         gradient: that the step used, of the same shape.
         average: the moving average e, of the same shape; written.
-        mean: m of the step before; 0 where there was none yet.
-        noise: to add, or None where this step adds none.
+        key: of the tensor's stream of draws.
+        rounding: to half precision.
     """
 
     weight: Tensor
     gradient: Tensor
     average: Tensor
-    mean: float
-    noise: Noise | None
+    key: Key
+    rounding: Rounding = "nearest"
+
+
+@dataclass(frozen=True)
+class StepScalars:
+    """The numbers of one training step, on the device of its tensors so that no one has to wait for them.
+
+    Attributes:
+        step: t, int64, no dimension; the third counter word of the draws.
+        mean: float32 (k,), m of the step before for each of k tensors; 0 where there was none yet.
+        scale: float32 (k,), of the noise; 0 where this step adds none.
+        skipped: a number, no dimension; where it is not 0, nothing happens (an optimizer's found_inf).
+    """
+
+    step: Tensor
+    mean: Tensor
+    scale: Tensor
+    skipped: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class SensitivityOutcome:
-    """What one step found and did.
+    """What one training step found and did to k tensors, on their device.
 
     Attributes:
-        total: sum of e over the active elements.
-        active: their number.
-        change: what the noise did to the weight.
+        total: int64 (k, TOTAL_LIMBS), the exact sum of e over the active elements (`statistics.integer`).
+        active: int64 (k,), the number of these elements. Elements whose e is not finite are in neither.
+        change: float64 (k, 4), the fields of `Change`; zeros where there was no noise.
     """
 
-    total: float
-    active: int
-    change: Change
+    total: Tensor
+    active: Tensor
+    change: Tensor
+
+    @classmethod
+    def nothing(cls, tensors: int, device: torch.device) -> "SensitivityOutcome":
+        """The outcome of a step that did not happen."""
+        return cls(
+            total=torch.zeros(tensors, TOTAL_LIMBS, dtype=torch.int64, device=device),
+            active=torch.zeros(tensors, dtype=torch.int64, device=device),
+            change=torch.zeros(tensors, 4, dtype=torch.float64, device=device),
+        )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dither.core.noise import SensitivityRule
-from dither.core.statistics import float32, total
+from dither.core.statistics import float32, moments
 
 
 def sensitivity(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -38,7 +38,8 @@ def insensitivity(average: Tensor, mean: float | Tensor, gamma: float) -> Tensor
     """
     # By a tensor: a GPU divides by a number through its reciprocal, which is not rounded alike.
     divisor = torch.as_tensor(mean, dtype=torch.float32, device=average.device)
-    weight = (1.0 - average / divisor).clamp_(min=0.0)
+    share = 1.0 - average / divisor
+    weight = torch.where(share > 0.0, share, torch.zeros_like(share))  # of an e that is NaN, too
     if gamma == 1.0:
         return weight
     return weight.mul_(weight) if gamma == 2.0 else weight.pow_(gamma)
@@ -80,6 +81,6 @@ def noise_weights(average: Tensor, active: Tensor, mean: float | Tensor, rule: S
     shape = active.to(torch.float32)
     if rule.weighting == "inverted":
         shape = shape - weight
-    energy, own = total(weight.double().square_()), total(shape.double().square_())
+    energy, own = moments(weight).squares, moments(shape).squares
     # Inverted, with every active weight at full noise: there is nothing to carry the energy.
-    return shape.mul_(float32(math.sqrt(energy / own)) if own > 0.0 else 0.0)
+    return shape.mul_(float32(math.sqrt(energy / own)) if own else 0.0)

@@ -1,19 +1,33 @@
-"""Mean and spread of a whole logical tensor, to the same bits however it is computed.
+"""Exact sums over a whole logical tensor: the same number however its elements are split, ordered or placed.
 
-The elements, in row-major order, are cut into blocks of 4096, the last one filled up with zeros. Within a
-block they are added by halves in float64: elements i and i + 2048 first, then i and i + 1024, and so on;
-blocks are combined by neighbours. The order is fixed, so the result does not depend on threads, vector
-width or device.
+Every finite float32 number is a whole multiple of 2^−149, and its square of 2^−298. So the sum of some
+elements, and the sum of their squares, is a whole number of these units, which Python's integers hold
+exactly. Nothing is rounded before the end: threads, blocks, shards, ranks and devices cannot change a bit,
+and partial sums are combined by adding integers.
+
+float64 elements count as rounded to float32: the noise is scaled by a float32 number anyway.
 """
 
+import ctypes
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+UNIT = 2.0**-149
+"""The smallest positive float32 number: sums count in it, sums of squares in its square."""
+
+LIMB_BITS = 32
+TOTAL_LIMBS = 12
+"""Limbs of 32 bits for a sum: 277 bits for the largest number, the rest for 2^64 of them."""
+SQUARE_LIMBS = 20
+"""Limbs for a sum of squares: 554 bits and the count's."""
+
 BLOCK = 4096
-_BATCH = 64  # blocks at a time: bounds the float64 copy at 2 MiB
+_CHUNK = 16 * BLOCK  # elements at a time: bounds the temporaries at about 4 MiB
+_BINS = 256  # one for each exponent of float32
 
 
 def float32(value: float) -> float:
@@ -23,105 +37,131 @@ def float32(value: float) -> float:
         >>> float32(0.1)
         0.10000000149011612
     """
-    return torch.tensor(value, dtype=torch.float32).item()
+    return ctypes.c_float(value).value
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and sum of squared deviations M2 of some elements, in float64.
+    """Exact sums over some elements; those of a union are added.
+
+    Attributes:
+        count: n, how many elements.
+        total: Σ x, in units of 2^−149.
+        squares: Σ x², in units of 2^−298.
+        nonfinite: how many elements are NaN or infinite; they are in no sum.
 
     Example:
-        >>> moments(torch.tensor([1.0, 2.0, 3.0, 4.0])).std
-        1.29099440574646
+        >>> moments(torch.tensor([1.0, 2.0])) + moments(torch.tensor([3.0, 4.0]))
+        Moments(count=4, mean=2.5, std=1.29099440574646)
     """
 
-    count: int
-    mean: float
-    m2: float
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+    nonfinite: int = 0
+
+    @property
+    def mean(self) -> float:
+        """fl64(Σ x) / n in float64; 0 where there is no element."""
+        return float(self.total) * UNIT / self.count if self.count else 0.0
 
     @property
     def std(self) -> float:
-        """Unbiased standard deviation sqrt(M2 / (n − 1)), rounded once to float32; 0 where n < 2."""
+        """Unbiased standard deviation sqrt((n·Σx² − (Σx)²) / (n·(n − 1))), as float32; 0 where n < 2.
+
+        The numerator is an exact integer, so no mean is too large for the spread around it.
+        """
         if self.count < 2:
             return 0.0
-        return float32(math.sqrt(self.m2 / (self.count - 1)))
+        numerator = self.count * self.squares - self.total**2
+        return float32(math.sqrt(numerator / (self.count * (self.count - 1))) * UNIT)
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Moments of the union (Chan, Golub and LeVeque, 1983)."""
-        count = self.count + other.count
-        if self.count == 0 or other.count == 0:
-            return self if other.count == 0 else other
-        delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count / count)
-        m2 = self.m2 + other.m2 + delta * delta * (self.count * other.count / count)
-        return Moments(count, mean, m2)
+        return Moments(
+            self.count + other.count,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.nonfinite + other.nonfinite,
+        )
+
+    def __repr__(self) -> str:
+        strange = f", nonfinite={self.nonfinite}" if self.nonfinite else ""
+        return f"Moments(count={self.count}, mean={self.mean}, std={self.std}{strange})"
 
 
 def moments(tensor: Tensor) -> Moments:
-    """Moments of all elements of a tensor, whatever its layout.
+    """Exact sums over all elements of a tensor, whatever its layout.
 
     Args:
         tensor: any shape, any floating dtype.
 
     Returns:
-        The moments; count 0 for an empty tensor.
+        The sums; count 0 for an empty tensor.
     """
     flat = tensor.detach().reshape(-1)
-    parts: list[Moments] = []
-    for at in range(0, flat.numel(), BLOCK * _BATCH):
-        # A copy even of float64 elements: the blocks are worked on in place.
-        chunk = flat[at : at + BLOCK * _BATCH].to(torch.float64, copy=True)
-        counts = _block_counts(chunk)
-        blocks = _as_blocks(chunk)
-        means = _block_sums(blocks) / counts
-        deviations = blocks.sub_(means.view(-1, 1))
-        deviations.view(-1)[chunk.numel() :] = 0.0
-        m2 = _block_sums(deviations.mul_(deviations))
-        rows = zip(counts.tolist(), means.tolist(), m2.tolist(), strict=True)
-        parts += [Moments(int(count), mean, square) for count, mean, square in rows]
-    return combine(parts)
+    chunks = (flat[at : at + _CHUNK] for at in range(0, flat.numel(), _CHUNK))
+    return combine(_moments_of_chunk(chunk.to(torch.float32)) for chunk in chunks)
 
 
-def combine(parts: list[Moments]) -> Moments:
-    """Combine moments by halves, neighbours first: ((p0 + p1) + (p2 + p3)) + ..."""
-    while len(parts) > 1:
-        parts = [sum(parts[i + 1 : i + 2], parts[i]) for i in range(0, len(parts), 2)]
-    return parts[0] if parts else Moments(0, 0.0, 0.0)
-
-
-def total(tensor: Tensor) -> float:
-    """Sum of all elements in float64, in the fixed order of `moments`.
+def combine(parts: Iterable[Moments]) -> Moments:
+    """The sums over a union.
 
     Example:
-        >>> total(torch.ones(10_000))
-        10000.0
+        >>> combine([])
+        Moments(count=0, mean=0.0, std=0.0)
     """
-    flat = tensor.detach().reshape(-1)
-    sums: list[float] = []
-    for at in range(0, flat.numel(), BLOCK * _BATCH):
-        sums += _block_sums(_as_blocks(flat[at : at + BLOCK * _BATCH].to(torch.float64))).tolist()
-    while len(sums) > 1:
-        sums = [sum(sums[i + 1 : i + 2], sums[i]) for i in range(0, len(sums), 2)]
-    return sums[0] if sums else 0.0
+    return sum(parts, Moments())
 
 
-def _as_blocks(chunk: Tensor) -> Tensor:
-    """View as (blocks, BLOCK); the last block is filled up with zeros."""
-    missing = -chunk.numel() % BLOCK
-    if missing:
-        chunk = torch.cat((chunk, chunk.new_zeros(missing)))
-    return chunk.view(-1, BLOCK)
+def total(tensor: Tensor) -> int:
+    """Exact sum of all elements, in units of 2^−149.
+
+    Example:
+        >>> total(torch.full((10_000,), 0.5)) * UNIT
+        5000.0
+    """
+    return moments(tensor).total
 
 
-def _block_counts(chunk: Tensor) -> Tensor:
-    """How many elements each block holds, as float64."""
-    starts = torch.arange(0, chunk.numel(), BLOCK, device=chunk.device)
-    return (chunk.numel() - starts).clamp_(max=BLOCK).to(torch.float64)
+def integer(limbs: Sequence[int]) -> int:
+    """The whole number Σ limb_k · 2^(32·k): limbs may have either sign and need not be reduced.
+
+    Example:
+        >>> integer([5, 1]) == 2**32 + 5
+        True
+    """
+    return sum(limb << (LIMB_BITS * k) for k, limb in enumerate(limbs))
 
 
-def _block_sums(blocks: Tensor) -> Tensor:
-    """Sum of each block, by halves: (blocks, BLOCK) -> (blocks,)."""
-    while blocks.shape[1] > 1:
-        half = blocks.shape[1] // 2
-        blocks = blocks[:, :half] + blocks[:, half:]
-    return blocks[:, 0]
+def limbs(number: int, count: int = TOTAL_LIMBS) -> list[int]:
+    """A whole number as limbs, the lowest first: all in [0, 2^32) but the last, which has the sign.
+
+    Example:
+        >>> limbs(2**33 + 5, count=3), limbs(-1, count=3)
+        ([5, 2, 0], [4294967295, 4294967295, -1])
+    """
+    low = [(number >> (LIMB_BITS * k)) & (2**LIMB_BITS - 1) for k in range(count - 1)]
+    return [*low, number >> (LIMB_BITS * (count - 1))]
+
+
+def _moments_of_chunk(values: Tensor) -> Moments:
+    """Add up by exponent: the elements of one exponent are mantissas of one unit."""
+    bits = values.view(torch.int32).to(torch.int64)
+    exponent = (bits >> 23) & 0xFF
+    finite = exponent != 0xFF
+    # The numbers below the smallest normal one have its unit and no leading one.
+    mantissa = ((bits & 0x7FFFFF) | ((exponent != 0).to(torch.int64) << 23)) * finite
+    shift = (exponent - 1).clamp_(min=0)
+    square = mantissa * mantissa
+    sums = [
+        torch.zeros(_BINS, dtype=torch.int64, device=values.device).index_add_(0, shift, part).tolist()
+        for part in (torch.where(bits < 0, -mantissa, mantissa), square >> 24, square & 0xFFFFFF)
+    ]
+    return Moments(
+        count=values.numel(),
+        total=sum(part << k for k, part in enumerate(sums[0])),
+        squares=sum(
+            ((high << 24) + low) << (2 * k) for k, (high, low) in enumerate(zip(*sums[1:], strict=True))
+        ),
+        nonfinite=values.numel() - int(finite.sum()),
+    )

@@ -8,6 +8,8 @@ reconstruction (`dither.core.sensitivity`).
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from torch import Tensor
+
 from dither.core.noise import Measure, Rounding, SensitivityRule, Weighting
 from dither.core.selection import Patterns, Strength
 from dither.methods.settings import check_choice, check_common, check_range, check_whole, recipe_of
@@ -48,6 +50,8 @@ class PATS:
         lr_max: the highest learning rate of the run; None takes the optimizer group's max_lr, else its
             initial_lr, else its lr when attached.
         rounding: to half precision: "nearest" or "stochastic".
+        average: dtype in which e is kept, "float32" or "bfloat16" for half the memory (docs/pats.md says what
+            that changes). A half-precision weight keeps it in its own dtype, which loading would cast it to.
         measure: "gradient", or "magnitude" for the control s = |W|.
         weighting: "insensitivity", or the controls "blind" (r replaced by its root mean square over A) and
             "inverted" (1 − r at the same root mean square).
@@ -80,6 +84,7 @@ class PATS:
     per_step: bool = False
     lr_max: float | None = None
     rounding: Rounding = "nearest"
+    average: Literal["float32", "bfloat16"] = "float32"
     measure: Measure = "gradient"
     weighting: Weighting = "insensitivity"
     idle: bool = False
@@ -95,6 +100,7 @@ class PATS:
         object.__setattr__(self, "beta", beta)
         object.__setattr__(self, "gamma", gamma)
         check_choice("across", self.across, ("tensor", "model"))
+        check_choice("average", self.average, ("float32", "bfloat16"))
         check_choice("measure", self.measure, ("gradient", "magnitude"))
         check_choice("weighting", self.weighting, ("insensitivity", "blind", "inverted"))
         check_whole("start", self.start, least=1)
@@ -115,10 +121,16 @@ class PATS:
         """How gradients become weights of the noise."""
         return SensitivityRule(self.beta, self.gamma, self.measure, self.weighting, self.idle)
 
-    def adds_noise_at(self, step: int) -> bool:
-        """Whether a step, counted from 1, is one of those with noise."""
-        in_time = step >= self.start and (self.stop is None or step < self.stop)
-        return in_time and (step - self.start) % self.every == 0
+    def adds_noise_at(self, step: Tensor) -> Tensor:
+        """Whether a step, counted from 1, is one of those with noise: on the step's device, without waiting.
+
+        Example:
+            >>> import torch
+            >>> PATS(start=3, every=2).adds_noise_at(torch.arange(1, 7))
+            tensor([False, False,  True, False,  True, False])
+        """
+        in_time = (step >= self.start) & ((step - self.start) % self.every == 0)
+        return in_time if self.stop is None else in_time & (step < self.stop)
 
     def recipe(self, seed: int) -> dict[str, object]:
         """Everything that determines the noise, as JSON values."""

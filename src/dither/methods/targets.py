@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dither.core.kernels import Backend
+from dither.core.kernels import moments
 from dither.core.names import NamedParameter, named_parameters, unwrapped
 from dither.core.selection import Strength, as_patterns, check_patterns_used, matches, strength_of
 from dither.core.statistics import Moments
@@ -99,14 +99,15 @@ def _target(row: NamedParameter, method: NoisyTune | PATS, is_embedding: bool) -
     return Target(row, 0.0 if reason or strength is None else strength, reason)
 
 
-def finite_moments(rows: Sequence[Target], backend: Backend) -> list[Moments]:
+def finite_moments(rows: Sequence[Target]) -> list[Moments]:
     """The moments of some targets; values that are not finite are refused by the tensor's name."""
-    found = backend.moments([row.named.parameter for row in rows])
+    found = moments([row.named.parameter for row in rows])
     for row, moment in zip(rows, found, strict=True):
-        if not moment.m2 < float("inf"):
+        if moment.nonfinite:
             raise ValueError(
-                f"tensor {row.named.name!r} holds NaN or infinite values; nothing was written. Repair the "
-                f"checkpoint, or leave the tensor out with exclude={row.named.name!r}"
+                f"tensor {row.named.name!r} holds NaN or infinite values; nothing was written. It is "
+                f"{moment.nonfinite} of {moment.count} elements; repair the checkpoint, or leave the tensor "
+                f"out with exclude={row.named.name!r}"
             )
     return found
 

@@ -1,15 +1,23 @@
 """The reference backend: plain torch operations, any device, the bits that every other backend must give."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import torch
 from torch import Tensor
 
 from dither.core.draws import LAWS, Purpose, random_words
-from dither.core.noise import Change, Noise, SensitivityOutcome, SensitivityRule, SensitivityState
+from dither.core.noise import (
+    Change,
+    Noise,
+    SensitivityOutcome,
+    SensitivityRule,
+    SensitivityState,
+    StepScalars,
+)
 from dither.core.rounding import round_stochastically
 from dither.core.sensitivity import noise_weights, sensitivity, update_average
-from dither.core.statistics import BLOCK, Moments, total
+from dither.core.statistics import BLOCK, TOTAL_LIMBS, Moments, integer, limbs
 from dither.core.statistics import moments as moments_of
 
 NAME = "reference (plain torch)"
@@ -95,20 +103,48 @@ def _rounded(exact: Tensor, dtype: torch.dtype, noise: Noise, offset: int) -> Te
 
 
 @torch.no_grad()
-def sensitivity_step_(states: Sequence[SensitivityState], rule: SensitivityRule) -> list[SensitivityOutcome]:
+def sensitivity_step_(
+    states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
+) -> SensitivityOutcome:
     """Update the moving averages and add the noise of one training step, in place."""
-    return [_sensitivity_step_one(state, rule) for state in states]
+    device = scalars.mean.device
+    if scalars.skipped is not None and bool(scalars.skipped):
+        return SensitivityOutcome.nothing(len(states), device)
+    step, means, scales = int(scalars.step), scalars.mean.tolist(), scalars.scale.tolist()
+    rows = [
+        _sensitivity_step_one(
+            state, rule, mean, Noise(state.key, scale, step, keep_zeros=True, rounding=state.rounding)
+        )
+        for state, mean, scale in zip(states, means, scales, strict=True)
+    ]
+    return SensitivityOutcome(
+        total=torch.tensor([row[0] for row in rows], dtype=torch.int64, device=device).view(-1, TOTAL_LIMBS),
+        active=torch.tensor([row[1] for row in rows], dtype=torch.int64, device=device),
+        change=torch.tensor([astuple(row[2]) for row in rows], dtype=torch.float64, device=device).view(
+            -1, 4
+        ),
+    )
 
 
-def _sensitivity_step_one(state: SensitivityState, rule: SensitivityRule) -> SensitivityOutcome:
+def _sensitivity_step_one(
+    state: SensitivityState, rule: SensitivityRule, mean: float, noise: Noise
+) -> tuple[list[int], int, Change]:
     observed = sensitivity(state.weight, state.gradient)
     active = observed != 0
     if rule.measure == "magnitude":
         observed = state.weight.to(torch.float32).abs() * active
     state.average.copy_(update_average(state.average.to(torch.float32), observed, rule.beta))
     average = state.average.to(torch.float32)
+    found = moments_of(average[active])
     change = Change()
-    if state.noise is not None and state.mean > 0.0:
-        weights = noise_weights(average, active, state.mean, rule)
-        change = _perturb_one(state.weight, state.noise, weights)
-    return SensitivityOutcome(total(average * active), int(active.count_nonzero()), change)
+    if noise.scale > 0.0 and mean > 0.0:
+        # A weight that is exactly zero says nothing, so zeros are kept: this matters for `idle` alone.
+        change = _perturb_one(state.weight, noise, noise_weights(average, active, mean, rule))
+    return limbs(found.total), found.count - found.nonfinite, change
+
+
+def next_means(outcome: SensitivityOutcome, means: Tensor) -> Tensor:
+    """m for the next step: fl32(fl64(Σ e) / n) of each tensor, as before where nothing was active."""
+    rows = zip(outcome.total.tolist(), outcome.active.tolist(), means.tolist(), strict=True)
+    values = [Moments(active, integer(row)).mean if active else mean for row, active, mean in rows]
+    return torch.tensor(values, dtype=torch.float64, device=means.device).to(torch.float32)

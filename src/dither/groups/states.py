@@ -6,16 +6,14 @@
 The lists follow `group["params"]`; only plain numbers stand in them, so every checkpoint format takes them.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dither.core.noise import Change, SensitivityOutcome
-from dither.core.statistics import float32
+from dither.core.noise import Change
 
 KEY = "dither"
 SCHEMA = 1
@@ -130,12 +128,17 @@ class GroupStates:
         self.check()
         return self._optimizer.param_groups[0][KEY]["step"]
 
-    def advance(self) -> int:
-        """Count one optimizer step in all groups and return its number."""
-        self.check()
+    def held(self) -> list[object]:
+        """The objects that hold the state: others as soon as another state was loaded."""
+        return [group.get(KEY) for group in self._optimizer.param_groups]
+
+    def write(self, step: int, rows: dict[int, tuple[float, Change]]) -> None:
+        """Note t, and m and the change so far by the id of the parameter."""
         for group in self._optimizer.param_groups:
-            group[KEY]["step"] += 1
-        return self.step
+            group[KEY]["step"] = step
+        owners = self.index()
+        for key, (mean, change) in rows.items():
+            owners[key].mean, owners[key].change = mean, change
 
     def index(self) -> dict[int, GroupState]:
         """The scalars of every parameter, by the id of its tensor."""
@@ -180,20 +183,3 @@ def _peak(group: dict[str, Any], number: int, lr_max: float | None) -> float:
             "the highest of the run is unknown; attach after the scheduler is made, or pass lr_max="
         )
     return peak
-
-
-def keep_means(
-    owners: Sequence[GroupState],
-    outcomes: Sequence[SensitivityOutcome],
-    everyone: Iterable[GroupState] | None,
-) -> None:
-    """Keep m for the next step: of each tensor, or for `everyone` that of all tensors together."""
-    if everyone is None:
-        for owner, outcome in zip(owners, outcomes, strict=True):
-            if outcome.active:
-                owner.mean = float32(outcome.total / outcome.active)
-        return
-    # An exactly rounded sum: the order of the parameters must not matter.
-    total, active = math.fsum(row.total for row in outcomes), sum(row.active for row in outcomes)
-    for owner in everyone:
-        owner.mean = float32(total / active) if active else owner.mean

@@ -1,0 +1,190 @@
+"""The CPU backend: compiled kernels for all cores and vector units, called through ctypes.
+
+The library is compiled when dither is installed (or comes with the wheel); the instruction set is chosen
+when it is loaded. The bits are those of the reference for any number of threads.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dither.core.kernels import reference
+from dither.core.noise import (
+    Change,
+    Noise,
+    SensitivityOutcome,
+    SensitivityRule,
+    SensitivityState,
+    StepScalars,
+)
+from dither.core.statistics import SQUARE_LIMBS, TOTAL_LIMBS, Moments
+
+LIBRARY = Path(__file__).with_name("_native.so")
+
+# As in native/noise.h.
+_MAX_DIMS = 8
+_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
+_LAWS = {"uniform": 0, "gaussian": 1}
+_KEEP_ZEROS, _STOCHASTIC, _IDLE, _MAGNITUDE = 1, 2, 4, 8
+_MOMENTS, _PERTURB, _SENSITIVITY = 0, 1, 2
+_VIEW = np.dtype([("data", "u8"), ("stride", "i8", _MAX_DIMS), ("dtype", "i4"), ("contiguous", "i4")])
+_JOB = np.dtype(
+    [
+        *((name, _VIEW) for name in ("weight", "gradient", "average")),
+        ("size", "i8", _MAX_DIMS),
+        ("count", "i8"),
+        ("offset", "i8"),
+        ("key", "u4", 2),
+        ("step", "u4"),
+        *((name, "i4") for name in ("dims", "law", "flags")),
+        *((name, "f4") for name in ("scale", "mean", "beta", "rest", "gamma", "padding")),
+    ]
+)
+_SUMS = np.dtype(
+    [("total", "i8", TOTAL_LIMBS), ("squares", "i8", SQUARE_LIMBS), ("nonfinite", "i8"), ("active", "i8")]
+)
+_CHANGES = np.dtype(("f8", 4))
+
+
+def _load() -> ctypes.CDLL:
+    if not LIBRARY.exists():
+        raise ImportError(
+            "the CPU kernels were not compiled when dither was installed; install a C compiler "
+            "(or pip install ziglang) and then dither again"
+        )
+    library = ctypes.CDLL(str(LIBRARY))
+    library.dither_choose.restype, library.dither_choose.argtypes = ctypes.c_char_p, [ctypes.c_char_p]
+    library.dither_run.restype, library.dither_run.argtypes = (
+        ctypes.c_int,
+        [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p],
+    )
+    sizes = (ctypes.c_int64 * 3)()
+    library.dither_sizes(sizes)
+    if list(sizes) != [_JOB.itemsize, _SUMS.itemsize, 32]:
+        raise ImportError(f"{LIBRARY.name} is of another version of dither; install dither again")
+    return library
+
+
+_library = _load()
+INSTRUCTION_SET = _library.dither_choose(None).decode()
+NAME = f"native ({INSTRUCTION_SET})"
+
+
+def moments(tensors: Sequence[Tensor]) -> list[Moments]:
+    """Moments of each logical tensor."""
+    jobs = np.zeros(len(tensors), _JOB)
+    _fill_view(jobs, "weight", tensors)
+    sums, _ = _run(_MOMENTS, jobs)
+    totals, squares = _integers(sums["total"]), _integers(sums["squares"])
+    counts, strange = jobs["count"].tolist(), sums["nonfinite"].tolist()
+    return [Moments(*row) for row in zip(counts, totals, squares, strange, strict=True)]
+
+
+def perturb_(
+    tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+) -> list[Change]:
+    """Add each noise to its tensor, in place.
+
+    Args:
+        tensors: floating-point tensors of any layout.
+        noises: one for each.
+        offsets: row-major index of each tensor's first element, where it is a part of a logical one.
+    """
+    if any(_is_foreign(tensor) for tensor in tensors):
+        return reference.perturb_(tensors, noises)
+    jobs = np.zeros(len(tensors), _JOB)
+    _fill_view(jobs, "weight", tensors)
+    jobs["offset"] = 0 if offsets is None else offsets
+    jobs["key"] = [noise.key for noise in noises] or np.zeros((0, 2))
+    jobs["step"] = [noise.step for noise in noises]
+    jobs["law"] = [_LAWS[noise.law] for noise in noises]
+    jobs["scale"] = [noise.scale for noise in noises]
+    jobs["flags"] = [
+        _KEEP_ZEROS * noise.keep_zeros | _STOCHASTIC * (noise.rounding == "stochastic") for noise in noises
+    ]
+    _, changes = _run(_PERTURB, jobs)
+    _mark_written(tensors)
+    return [Change.of(row) for row in changes.tolist()]
+
+
+def sensitivity_step_(
+    states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
+) -> SensitivityOutcome:
+    """Update the moving averages and add the noise of one training step, in place and in one pass."""
+    if scalars.skipped is not None and bool(scalars.skipped):
+        return SensitivityOutcome.nothing(len(states), scalars.mean.device)
+    held = [tensor for state in states for tensor in (state.weight, state.average)]
+    if rule.weighting != "insensitivity" or any(_is_foreign(tensor) for tensor in held):
+        # The controls need the energy of all weights before the first is written.
+        return reference.sensitivity_step_(states, rule, scalars)
+    jobs = np.zeros(len(states), _JOB)
+    for name in ("weight", "gradient", "average"):
+        _fill_view(jobs, name, [getattr(state, name) for state in states])
+    jobs["key"] = [state.key for state in states] or np.zeros((0, 2))
+    jobs["step"] = int(scalars.step)
+    jobs["scale"], jobs["mean"] = scalars.scale.numpy(), scalars.mean.numpy()
+    jobs["beta"], jobs["rest"], jobs["gamma"] = rule.beta, 1.0 - rule.beta, rule.gamma
+    common = _KEEP_ZEROS | _IDLE * rule.idle | _MAGNITUDE * (rule.measure == "magnitude")
+    jobs["flags"] = [common | _STOCHASTIC * (state.rounding == "stochastic") for state in states]
+    sums, changes = _run(_SENSITIVITY, jobs)
+    _mark_written(held)
+    return SensitivityOutcome(
+        torch.from_numpy(sums["total"].copy()),
+        torch.from_numpy(sums["active"].copy()),
+        torch.from_numpy(changes),
+    )
+
+
+next_means = reference.next_means
+
+
+def _run(what: int, jobs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do one thing to all tensors; returns their sums and their changes."""
+    sums, changes = np.zeros(len(jobs), _SUMS), np.zeros((len(jobs), 4))
+    threads = torch.get_num_threads()
+    failed = _library.dither_run(
+        what, jobs.ctypes.data, len(jobs), threads, sums.ctypes.data, changes.ctypes.data
+    )
+    if failed:
+        raise MemoryError("no memory for the bookkeeping of the noise; nothing was written")
+    return sums, changes
+
+
+def _fill_view(jobs: np.ndarray, name: str, tensors: Sequence[Tensor]) -> None:
+    view = jobs[name]
+    view["data"] = [tensor.data_ptr() for tensor in tensors]
+    view["dtype"] = [_DTYPES[tensor.dtype] for tensor in tensors]
+    view["contiguous"] = [tensor.is_contiguous() for tensor in tensors]
+    if name == "weight":
+        jobs["count"] = [tensor.numel() for tensor in tensors]
+    for row in np.flatnonzero(view["contiguous"] == 0).tolist():
+        tensor = tensors[row]
+        jobs["dims"][row] = tensor.dim()
+        jobs["size"][row, : tensor.dim()] = tensor.shape
+        view["stride"][row, : tensor.dim()] = tensor.stride()
+
+
+def _is_foreign(tensor: Tensor) -> bool:
+    """Whether the kernels cannot write it: too many dimensions, or elements that share their memory."""
+    if tensor.is_contiguous():
+        return False
+    shared = any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return shared or tensor.dim() > _MAX_DIMS
+
+
+def _mark_written(tensors: Sequence[Tensor]) -> None:
+    """Tell autograd, which would otherwise use values that it saved before."""
+    torch.autograd.graph.increment_version(tensors)
+
+
+def _integers(limbs: np.ndarray) -> list[int]:
+    """Reduced limbs as whole numbers: 32 bits each, in two's complement."""
+    width = 4 * limbs.shape[1]
+    packed = limbs.astype("<u4").tobytes()
+    return [
+        int.from_bytes(packed[at : at + width], "little", signed=True) for at in range(0, len(packed), width)
+    ]

@@ -1,0 +1,72 @@
+/* What the callers and the kernels of every instruction set share. */
+#ifndef DITHER_NOISE_H
+#define DITHER_NOISE_H
+
+#include <stdint.h>
+
+enum { TOTAL_LIMBS = 12, SQUARE_LIMBS = 20, MAX_DIMS = 8 };
+enum { SPAN = 1024 };     /* elements that a kernel works on at a time: its buffers stay in the first cache */
+enum { CHUNK = 1 << 16 }; /* elements that a thread takes at a time */
+
+enum Dtype { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2, FLOAT64 = 3 };
+enum Law { UNIFORM = 0, GAUSSIAN = 1 };
+enum Purpose { NOISE = 0, ROUNDING = 1 };
+enum Flag { KEEP_ZEROS = 1, STOCHASTIC = 2, IDLE = 4, MAGNITUDE = 8 };
+
+/* A view of the elements of a tensor; strides count elements and are read where it is not contiguous. */
+typedef struct {
+    char *data;
+    int64_t stride[MAX_DIMS];
+    int32_t dtype;
+    int32_t contiguous;
+} View;
+
+/* One tensor and what to do to it. Fields that a kernel does not read may hold anything. */
+typedef struct {
+    View weight, gradient, average;
+    int64_t size[MAX_DIMS];
+    int64_t count;    /* elements */
+    int64_t offset;   /* row-major index of the first one in the logical tensor */
+    uint32_t key[2];
+    uint32_t step;
+    int32_t dims;
+    int32_t law;
+    int32_t flags;
+    float scale;      /* of the noise; 0: none */
+    float mean;       /* of the sensitivity, at the step before; 0: none yet */
+    float beta, rest; /* rest = 1 - beta, rounded from float64 */
+    float gamma;
+    float padding;
+} Job;
+
+/* Exact sums in limbs of 32 bits: see core/statistics.py. */
+typedef struct {
+    int64_t total[TOTAL_LIMBS];
+    int64_t squares[SQUARE_LIMBS];
+    int64_t nonfinite;
+    int64_t active;
+} Sums;
+
+/* What writing noise did. */
+typedef struct {
+    double elements, changed, energy, requested;
+} Change;
+
+/* What a thread does to the elements [at, at + n) of a job, in the order of their indices. */
+typedef void Kernel(const Job *job, int64_t at, int64_t n, Sums *sums, Change *change);
+
+typedef struct {
+    Kernel *moments, *perturb, *sensitivity;
+    const char *name;
+} Kernels;
+
+/* Adds value * 2^shift to limbs. */
+static inline void add_shifted(int64_t *limbs, int64_t value, int shift) {
+    __int128 wide = (__int128)value << (shift & 31);
+    int64_t *limb = limbs + (shift >> 5);
+    limb[0] += (uint32_t)wide;
+    limb[1] += (uint32_t)(wide >> 32);
+    limb[2] += (int64_t)(wide >> 64);
+}
+
+#endif

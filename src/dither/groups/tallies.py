@@ -1,0 +1,114 @@
+"""The scalars of noise during training while it runs: on the device of the parameters, so that no step waits.
+
+On the CPU they are written to the optimizer's groups after each step; on a GPU that would stop the stream, so
+there they are written when somebody asks: `state_dict()`, the handle's `step` and `record()`, `detach()`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+
+import torch
+from torch import Tensor
+
+from dither.core.kernels import Backend, backend_for
+from dither.core.noise import Change, SensitivityOutcome, SensitivityRule, SensitivityState, StepScalars
+from dither.groups.states import GroupStates
+
+
+class Tally:
+    """t, m and the change so far of the noised parameters of one device."""
+
+    def __init__(self, groups: GroupStates, parameters: Sequence[Tensor]) -> None:
+        self.device = parameters[0].device
+        self._groups = groups
+        self._parameters = [id(parameter) for parameter in parameters]
+        self._row = {key: row for row, key in enumerate(self._parameters)}
+        self._source: list[object] = []
+        self._written = True
+
+    @property
+    def waits(self) -> bool:
+        """Whether reading a number on this device would make the host wait."""
+        return self.device.type != "cpu"
+
+    @property
+    def backend(self) -> Backend:
+        """Who executes the noise on this device."""
+        return backend_for(self.device)
+
+    def begin(self, skipped: Tensor | None) -> Tensor:
+        """Read what the groups hold if it is new, and count one optimizer step.
+
+        Args:
+            skipped: on this device; where it is not 0, the step did not happen.
+
+        Returns:
+            t, int64, no dimension.
+        """
+        self._groups.check()
+        if self._is_outdated():
+            self._read()
+        self.step += 1 if skipped is None else skipped == 0
+        self._written = False
+        return self.step
+
+    def numbers(self, values: Sequence[float]) -> Tensor:
+        """Numbers as float32 on this device, without waiting for it."""
+        return torch.tensor(values, dtype=torch.float32).to(self.device, non_blocking=True)
+
+    def sensitivity_step_(
+        self,
+        states: Sequence[SensitivityState],
+        rule: SensitivityRule,
+        scales: Tensor,
+        skipped: Tensor | None,
+    ) -> SensitivityOutcome:
+        """One training step of the parameters that have a gradient; notes m of each and what it changed."""
+        rows = self._rows(states)
+        means = self.mean[rows]
+        outcome = self.backend.sensitivity_step_(states, rule, StepScalars(self.step, means, scales, skipped))
+        self.change[rows] += outcome.change
+        self.mean[rows] = self.backend.next_means(outcome, means)
+        return outcome
+
+    def write(self) -> None:
+        """Write everything to the optimizer's groups, unless another state was loaded there meanwhile."""
+        if not self._written and not self._is_outdated():
+            rows = zip(self._parameters, self.mean.tolist(), self.change.tolist(), strict=True)
+            self._groups.write(int(self.step), {key: (mean, Change.of(change)) for key, mean, change in rows})
+        self._written = True
+
+    def _is_outdated(self) -> bool:
+        held = self._groups.held()
+        return len(held) != len(self._source) or any(
+            a is not b for a, b in zip(held, self._source, strict=True)
+        )
+
+    def _read(self) -> None:
+        """Take what the groups hold: at first, and after another state was loaded."""
+        owners = self._groups.index()
+        mine = [owners[key] for key in self._parameters]
+        self.step = torch.tensor(self._groups.step, dtype=torch.int64).to(self.device)
+        self.mean = self.numbers([owner.mean for owner in mine])
+        changes = [astuple(owner.change) for owner in mine]
+        self.change = torch.tensor(changes, dtype=torch.float64).view(-1, 4).to(self.device)
+        self._source = self._groups.held()
+
+    def _rows(self, states: Sequence[SensitivityState]) -> Tensor | slice:
+        """Where these tensors stand; nearly always all of them, in order."""
+        found = [self._row[id(state.weight)] for state in states]
+        if found == list(range(len(self._parameters))):
+            return slice(None)
+        return torch.tensor(found, dtype=torch.int64).to(self.device, non_blocking=True)
+
+
+def keep_shared_mean(tallies: Sequence[Tally], outcomes: Sequence[SensitivityOutcome]) -> None:
+    """Keep one m for all tensors of all devices: that of their sums together."""
+    home = tallies[0].device
+    together = SensitivityOutcome(
+        total=torch.stack([row.total.sum(0).to(home) for row in outcomes]).sum(0, keepdim=True),
+        active=torch.stack([row.active.sum(0).to(home) for row in outcomes]).sum(0, keepdim=True),
+        change=torch.zeros(1, 4, dtype=torch.float64, device=home),
+    )
+    for tally in tallies:
+        tally.mean[:] = tallies[0].backend.next_means(together, tallies[0].mean[:1]).to(tally.device)
