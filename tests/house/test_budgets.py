@@ -30,8 +30,9 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Compiled functions (triton.jit, numba.njit) take all their arguments by position."""
-    return any("jit" in ast.unparse(decorator).split("(")[0] for decorator in function.decorator_list)
+    """Compiled functions (triton.jit, or a decorator named compiled) take all arguments by position."""
+    names = {ast.unparse(decorator).split("(")[0].split(".")[-1] for decorator in function.decorator_list}
+    return bool(names & {"jit", "njit", "compiled"})
 
 
 def positional(function: ast.FunctionDef | ast.AsyncFunctionDef, *, method: bool) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 from hashlib import blake2b
 from typing import Any
@@ -43,14 +44,29 @@ def gaussian_draw(seed: int, family: str, name: str, index: int, step: int) -> n
     return f32(radius * (math.sin(angle) if lane % 2 else math.cos(angle)))
 
 
+def exact_sum(values: Iterable[np.float32], power: int = 1) -> Fraction:
+    """Σ x or Σ x² without any rounding."""
+    return sum((Fraction(float(value)) ** power for value in values), Fraction(0))
+
+
+def nearest_root(square: Fraction) -> np.float32:
+    """The float32 number nearest to a root: below it by less than 2^-160, and the middles are compared."""
+    below = f32(math.isqrt(int(square * 2**320)) / 2**160)
+    if Fraction(float(below)) ** 2 > square:
+        below = np.nextafter(below, f32(0))
+    above = np.nextafter(below, f32(np.inf))
+    middle = (Fraction(float(below)) + Fraction(float(above))) / 2
+    even = below if below.view(np.uint32) % 2 == 0 else above
+    return even if square == middle**2 else below if square < middle**2 else above
+
+
 def spread(*tensors: np.ndarray) -> np.float32:
     """The unbiased standard deviation in exact fractions, rounded once."""
-    values = [Fraction(float(value)) for tensor in tensors for value in tensor.ravel()]
-    if len(values) < 2:
+    values = [value for tensor in tensors for value in tensor.ravel()]
+    n = len(values)
+    if n < 2:
         return f32(0)
-    mean = sum(values) / len(values)
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return f32(math.isqrt(int(variance * 10**60)) / 10**30)
+    return nearest_root((n * exact_sum(values, 2) - exact_sum(values) ** 2) / (n * (n - 1)))
 
 
 def noisytune(weights: Tensors, *, noise_lambda: float, seed: int, **options: str) -> Tensors:
@@ -84,18 +100,19 @@ class Pats:
     def step(self, weights: Tensors, gradients: Tensors, ratio: dict[str, float]) -> None:
         """One optimizer step: `weights` are those after it, and are written; `ratio` is lr / lr_max."""
         self.t += 1
-        sums: dict[str, tuple[float, int]] = {}
+        sums: dict[str, tuple[Fraction, int]] = {}
         before = dict(self.m)
         for name, gradient in gradients.items():
             active = self._average(name, weights[name], gradient)
-            sums[name] = math.fsum(self.e[name].ravel()[i] for i in active), len(active)
+            sums[name] = exact_sum(self.e[name].ravel()[active]), len(active)
             self._write(name, weights[name], active, before[name], ratio[name])
         for name, (total, count) in sums.items():
             if self.set["across"] == "tensor" and count:
-                self.m[name] = f32(total / count)
-        total, count = math.fsum(row[0] for row in sums.values()), sum(row[1] for row in sums.values())
+                self.m[name] = f32(float(total) / count)
+        total = sum((row[0] for row in sums.values()), Fraction(0))
+        count = sum(row[1] for row in sums.values())
         if self.set["across"] == "model" and count:
-            self.m = dict.fromkeys(self.m, f32(total / count))
+            self.m = dict.fromkeys(self.m, f32(float(total) / count))
 
     def _average(self, name: str, w: np.ndarray, g: np.ndarray) -> list[int]:
         active, e, beta = [], self.e[name].ravel(), self.set["beta"]
@@ -122,10 +139,10 @@ class Pats:
         scale = f32(self.set["noise_lambda"] * (ratio * dose) * float(self.std[name]))
         flat, e = w.ravel(), self.e[name].ravel()
         r = {i: self._insensitivity(e[i], m) for i in (range(w.size) if self.set["idle"] else active)}
-        energy = math.fsum(float(value) ** 2 for value in r.values())
+        energy = exact_sum(r.values(), 2)
         if self.set["weighting"] != "insensitivity":
             shape = {i: f32(1) if self.set["weighting"] == "blind" else f32(1) - r[i] for i in r}
-            own = math.fsum(float(value) ** 2 for value in shape.values())
+            own = exact_sum(shape.values(), 2)
             factor = f32(math.sqrt(energy / own)) if own else f32(0)
             r = {i: shape[i] * factor for i in shape}
         for i, weight in r.items():

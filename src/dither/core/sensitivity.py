@@ -17,11 +17,14 @@ from dither.core.statistics import float32, moments
 def sensitivity(weight: Tensor, gradient: Tensor) -> Tensor:
     """First-order estimate of the change of the loss if a weight were zeroed: s = |W ⊙ G|, in float32.
 
+    A zero gradient says nothing, whatever the weight: s is 0 there even if the weight is not finite.
+
     Example:
         >>> sensitivity(torch.tensor([2.0, -1.0, 0.0]), torch.tensor([0.5, 3.0, 1.0]))
         tensor([1., 3., 0.])
     """
-    return (weight.to(torch.float32) * gradient.to(torch.float32)).abs_()
+    slope = gradient.to(torch.float32)
+    return (weight.to(torch.float32) * slope).abs_().masked_fill_(slope == 0, 0.0)
 
 
 def insensitivity(average: Tensor, mean: float | Tensor, gamma: float) -> Tensor:

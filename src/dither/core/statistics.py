@@ -67,14 +67,13 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Unbiased standard deviation sqrt((n·Σx² − (Σx)²) / (n·(n − 1))), as float32; 0 where n < 2.
+        """Unbiased standard deviation sqrt((n·Σx² − (Σx)²) / (n·(n − 1))); 0 where n < 2.
 
-        The numerator is an exact integer, so no mean is too large for the spread around it.
+        Rounded once, to float32. The numerator is an exact integer: no mean is too large for the spread.
         """
         if self.count < 2:
             return 0.0
-        numerator = self.count * self.squares - self.total**2
-        return float32(math.sqrt(numerator / (self.count * (self.count - 1))) * UNIT)
+        return _root(self.count * self.squares - self.total**2, self.count * (self.count - 1))
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
@@ -142,6 +141,20 @@ def limbs(number: int, count: int = TOTAL_LIMBS) -> list[int]:
     """
     low = [(number >> (LIMB_BITS * k)) & (2**LIMB_BITS - 1) for k in range(count - 1)]
     return [*low, number >> (LIMB_BITS * (count - 1))]
+
+
+def _root(numerator: int, denominator: int) -> float:
+    """sqrt(numerator / denominator) units, rounded once to float32."""
+    # The root has 41 bits or 42, of which the last says whether anything follows: exact in float64.
+    shift = (82 + denominator.bit_length() - numerator.bit_length()) // 2
+    if shift > 0:
+        numerator <<= 2 * shift
+    else:
+        denominator <<= -2 * shift
+    quotient, rest = divmod(numerator, denominator)
+    root = math.isqrt(quotient)
+    inexact = rest != 0 or root * root != quotient
+    return float32(math.ldexp(root << 1 | inexact, -shift - 1 - 149))
 
 
 def _moments_of_chunk(values: Tensor) -> Moments:

@@ -77,7 +77,8 @@ NAME = f"native ({INSTRUCTION_SET})"
 def moments(tensors: Sequence[Tensor]) -> list[Moments]:
     """Moments of each logical tensor."""
     jobs = np.zeros(len(tensors), _JOB)
-    _fill_view(jobs, "weight", tensors)
+    seen = [_served(tensor) for tensor in tensors]
+    _fill_view(jobs, "weight", seen)
     sums, _ = _run(_MOMENTS, jobs)
     totals, squares = _integers(sums["total"]), _integers(sums["squares"])
     counts, strange = jobs["count"].tolist(), sums["nonfinite"].tolist()
@@ -94,10 +95,9 @@ def perturb_(
         noises: one for each.
         offsets: row-major index of each tensor's first element, where it is a part of a logical one.
     """
-    if any(_is_foreign(tensor) for tensor in tensors):
-        return reference.perturb_(tensors, noises)
     jobs = np.zeros(len(tensors), _JOB)
-    _fill_view(jobs, "weight", tensors)
+    written = [_served(tensor) for tensor in tensors]
+    _fill_view(jobs, "weight", written)
     jobs["offset"] = 0 if offsets is None else offsets
     jobs["key"] = [noise.key for noise in noises] or np.zeros((0, 2))
     jobs["step"] = [noise.step for noise in noises]
@@ -107,7 +107,7 @@ def perturb_(
         _KEEP_ZEROS * noise.keep_zeros | _STOCHASTIC * (noise.rounding == "stochastic") for noise in noises
     ]
     _, changes = _run(_PERTURB, jobs)
-    _mark_written(tensors)
+    _finish(tensors, written)
     return [Change.of(row) for row in changes.tolist()]
 
 
@@ -115,15 +115,18 @@ def sensitivity_step_(
     states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
 ) -> SensitivityOutcome:
     """Update the moving averages and add the noise of one training step, in place and in one pass."""
+    if rule.weighting != "insensitivity":
+        # These controls need the energy of all weights before the first is written.
+        return reference.sensitivity_step_(states, rule, scalars)
     if scalars.skipped is not None and bool(scalars.skipped):
         return SensitivityOutcome.nothing(len(states), scalars.mean.device)
-    held = [tensor for state in states for tensor in (state.weight, state.average)]
-    if rule.weighting != "insensitivity" or any(_is_foreign(tensor) for tensor in held):
-        # The controls need the energy of all weights before the first is written.
-        return reference.sensitivity_step_(states, rule, scalars)
     jobs = np.zeros(len(states), _JOB)
-    for name in ("weight", "gradient", "average"):
-        _fill_view(jobs, name, [getattr(state, name) for state in states])
+    held = [state.weight for state in states] + [state.average for state in states]
+    written = [_served(tensor) for tensor in held]
+    _fill_view(jobs, "weight", written[: len(states)])
+    _fill_view(jobs, "average", written[len(states) :])
+    gradients = [_served(state.gradient) for state in states]  # copies have to live until the end
+    _fill_view(jobs, "gradient", gradients)
     jobs["key"] = [state.key for state in states] or np.zeros((0, 2))
     jobs["step"] = int(scalars.step)
     jobs["scale"], jobs["mean"] = scalars.scale.numpy(), scalars.mean.numpy()
@@ -131,7 +134,7 @@ def sensitivity_step_(
     common = _KEEP_ZEROS | _IDLE * rule.idle | _MAGNITUDE * (rule.measure == "magnitude")
     jobs["flags"] = [common | _STOCHASTIC * (state.rounding == "stochastic") for state in states]
     sums, changes = _run(_SENSITIVITY, jobs)
-    _mark_written(held)
+    _finish(held, written)
     return SensitivityOutcome(
         torch.from_numpy(sums["total"].copy()),
         torch.from_numpy(sums["active"].copy()),
@@ -168,16 +171,20 @@ def _fill_view(jobs: np.ndarray, name: str, tensors: Sequence[Tensor]) -> None:
         view["stride"][row, : tensor.dim()] = tensor.stride()
 
 
-def _is_foreign(tensor: Tensor) -> bool:
-    """Whether the kernels cannot write it: too many dimensions, or elements that share their memory."""
+def _served(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy where the kernels cannot serve it: too many dimensions, shared elements."""
     if tensor.is_contiguous():
-        return False
+        return tensor
     shared = any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return shared or tensor.dim() > _MAX_DIMS
+    return tensor.detach().contiguous() if shared or tensor.dim() > _MAX_DIMS else tensor
 
 
-def _mark_written(tensors: Sequence[Tensor]) -> None:
-    """Tell autograd, which would otherwise use values that it saved before."""
+@torch.no_grad()
+def _finish(tensors: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+    """Copy back what was written elsewhere, and tell autograd, which may have saved values from before."""
+    for tensor, copy in zip(tensors, written, strict=True):
+        if tensor is not copy:
+            tensor.copy_(copy)
     torch.autograd.graph.increment_version(tensors)
 
 

@@ -21,7 +21,7 @@ from dither.core.statistics import BLOCK, TOTAL_LIMBS, Moments, integer, limbs
 from dither.core.statistics import moments as moments_of
 
 NAME = "reference (plain torch)"
-_CHUNK = 16 * BLOCK  # elements at a time: bounds the temporaries of the draws
+_CHUNK = 8 * BLOCK  # elements at a time: bounds the temporaries, and torch sums so few in one order
 
 
 def moments(tensors: Sequence[Tensor]) -> list[Moments]:
@@ -81,8 +81,10 @@ def add_noise_(flat: Tensor, noise: Noise, *, offset: int = 0, weight: Tensor | 
     if noise.keep_zeros:
         added.masked_fill_(flat == 0, 0.0)
     wide = flat.to(torch.promote_types(flat.dtype, torch.float32))
-    written = _rounded(wide + added, flat.dtype, noise, offset)
-    moved = written.to(wide.dtype) - wide
+    # Where nothing is added nothing is written: −0 + 0 would be +0.
+    still = added == 0
+    written = torch.where(still, flat, _rounded(wide + added, flat.dtype, noise, offset))
+    moved = (written.to(wide.dtype) - wide).masked_fill_(still, 0.0)
     flat.copy_(written)
     return Change(
         elements=flat.numel(),
