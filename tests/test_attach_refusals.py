@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import dither
-from dither.groups import KEY
+from dither.steps import KEY
 
 
 def net() -> nn.Sequential:

@@ -6,33 +6,25 @@ parameter group, so they travel with every kind of checkpoint.
 """
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from dither.core.draws import check_seed, stream_key
+from dither.core.draws import check_seed
 from dither.core.kernels import backend_names
-from dither.core.noise import SensitivityOutcome, SensitivityState
-from dither.core.schedules import dose_factor
-from dither.groups import GroupState, GroupStates, Tally, keep_shared_mean
 from dither.methods.pats import PATS
 from dither.methods.settings import recipe_hash
 from dither.methods.targets import Target, finite_moments, optimizer_targets
-from dither.optimizers import (
-    base_optimizer,
-    is_dummy_step,
-    refuse_overwritten_gradients,
-    skipped_flag,
-)
 from dither.record import Record, TensorRecord
+from dither.steps import AVERAGE, GroupState, GroupStates, StepNoise
+from dither.steps.optimizers import (
+    base_optimizer,
+    refuse_overwritten_gradients,
+)
 
 logger = logging.getLogger("dither")
-
-AVERAGE = "dither_sensitivity"
-"""The key of the moving average in `optimizer.state[p]`."""
 
 _HANDLE = "_dither_handle"
 
@@ -110,44 +102,40 @@ class Handle:
         self.recipe_hash = recipe_hash(self.recipe)
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._rows = optimizer_targets(model, method, held)
-        self._targets = {id(row.named.parameter): row for row in self._rows if row.reason is None}
-        self._keys = {
-            key: stream_key(seed, method.family, row.named.name) for key, row in self._targets.items()
-        }
         self._groups = GroupStates(optimizer, self.recipe_hash)
-        self._tallies: list[Tally] = []
+        self._noise = StepNoise(
+            method, optimizer, self._rows, self._groups, total_steps=self.total_steps, seed=seed
+        )
         self._hooks: list[Any] = []
-        self._steps_seen = 0
 
     def adopt(self, *, reset: bool) -> None:
         """Take the state that is there or start afresh, replace an earlier handle, and listen."""
         earlier = getattr(self.optimizer, _HANDLE, None)
         if earlier is not None:
-            earlier._write()
+            earlier._noise.write()
         if not self._groups.found(reset=reset):
             self._groups.create(self._spreads(), self.method.lr_max)
-        self._groups.forget_constants(self._targets)
-        self._steps_seen = self._groups.step
+        self._noise.begin()
         if earlier is not None:
             earlier.detach()
         if reset:
             for state in self.optimizer.state.values():
                 state.pop(AVERAGE, None)
         self._hooks = [
-            self.optimizer.register_step_post_hook(self._after_step),
-            self.optimizer.register_state_dict_pre_hook(lambda _: self._write()),
+            self.optimizer.register_step_post_hook(lambda *_: self._noise.add()),
+            self.optimizer.register_state_dict_pre_hook(lambda *_: self._noise.write()),
         ]
         setattr(self.optimizer, _HANDLE, self)  # a name of ours on an object of torch's
 
     @property
     def step(self) -> int:
         """How many optimizer steps were counted: those with gradients that were not skipped."""
-        self._write()
+        self._noise.write()
         return self._groups.step
 
     def detach(self) -> None:
         """Stop adding noise. The state stays where it is; attaching again continues it."""
-        self._write()
+        self._noise.write()
         while self._hooks:
             self._hooks.pop().remove()
         if getattr(self.optimizer, _HANDLE, None) is self:
@@ -168,109 +156,11 @@ class Handle:
     def _tensor_record(self, row: Target, index: dict[int, GroupState]) -> TensorRecord:
         key = id(row.named.parameter)
         std = index[key].std if row.reason is None else None
-        reason = row.reason or ("constant" if key not in self._targets else None)
+        reason = row.reason or ("constant" if key not in self._noise.targets else None)
         blank = TensorRecord.of(row, reason, std=std)
         return blank if reason else blank.with_change(index[key].change, row.named.parameter.numel())
 
     def _spreads(self) -> dict[int, float]:
         """std(W_0) of each target."""
-        found = finite_moments(list(self._targets.values()))
-        return {key: moment.std for key, moment in zip(self._targets, found, strict=True)}
-
-    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        """The optimizer's step hook: count the step if it was one, then measure and add noise."""
-        work = self._gradients()
-        skipped = skipped_flag(optimizer)
-        if not work or (skipped is not None and not skipped.is_cuda and bool(skipped)):
-            return
-        dummy = is_dummy_step(optimizer, [gradient for _, gradient in work])
-        work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self._targets]
-        if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
-            for row, _ in work:
-                self._average(row.named.parameter)
-            return
-        tallies = self._current_tallies()
-        if not tallies:  # every tensor is left alone: the steps count all the same
-            self._groups.write(self._groups.step + 1, {})
-        outcomes = [self._step_on(tally, work, skipped) for tally in tallies]
-        if self.method.across == "model" and outcomes:
-            keep_shared_mean(tallies, outcomes)
-        for tally in tallies:
-            if not tally.waits:
-                tally.write()
-        self._warn_beyond_plan(any(tally.waits for tally in tallies))
-
-    def _step_on(
-        self, tally: Tally, work: Sequence[tuple[Target, Tensor]], skipped: Tensor | None
-    ) -> SensitivityOutcome:
-        """The step of the tensors of one device."""
-        flag = None if skipped is None else skipped.to(tally.device, non_blocking=True)
-        step, owners = tally.begin(flag), self._groups.index()
-        mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
-        states = [self._state(row, gradient) for row, gradient in mine]
-        scales = tally.numbers([self._scale(row, owners[id(row.named.parameter)]) for row, _ in mine])
-        scales *= self.method.adds_noise_at(step)
-        return tally.sensitivity_step_(states, self.method.rule, scales, flag)
-
-    def _current_tallies(self) -> list[Tally]:
-        """One for each device that holds a target; made anew when the model was moved."""
-        by_device: dict[torch.device, list[Tensor]] = {}
-        for row in self._targets.values():
-            by_device.setdefault(row.named.parameter.device, []).append(row.named.parameter)
-        if [tally.device for tally in self._tallies] != list(by_device):
-            self._write()
-            self._tallies = [Tally(self._groups, parameters) for parameters in by_device.values()]
-        return self._tallies
-
-    def _write(self) -> None:
-        """Write what is still on a device to the optimizer's groups."""
-        for tally in self._tallies:
-            tally.write()
-
-    def _warn_beyond_plan(self, waits: bool) -> None:
-        """Say once that the run is longer than planned; where asking would wait, skipped steps count."""
-        self._steps_seen = self._steps_seen + 1 if waits else self._groups.step
-        if self.total_steps is not None and self._steps_seen == self.total_steps + 1:
-            logger.warning(
-                "PATS: step %d of a run that was planned for %d optimizer steps; noise_lambda is no longer "
-                "the dose of the whole run (total_steps counts optimizer steps, not batches)",
-                self._steps_seen,
-                self.total_steps,
-            )
-
-    def _gradients(self) -> list[tuple[Target, Tensor]]:
-        """The optimizer's parameters that have a gradient, with it."""
-        found, held = [], self._groups.index()
-        for row in self._rows:
-            gradient = row.named.parameter.grad
-            if gradient is None or row.named.tied_to is not None or id(row.named.parameter) not in held:
-                continue
-            if gradient.is_sparse and id(row.named.parameter) in self._targets:
-                raise ValueError(
-                    f"the gradient of {row.named.path!r} is sparse, and PATS needs dense ones; build the "
-                    f"embedding with sparse=False, or leave it out with exclude={row.named.name!r}"
-                )
-            found.append((row, gradient))
-        return found
-
-    def _state(self, row: Target, gradient: Tensor) -> SensitivityState:
-        parameter, key = row.named.parameter, self._keys[id(row.named.parameter)]
-        return SensitivityState(parameter, gradient, self._average(parameter), key, self.method.rounding)
-
-    def _average(self, parameter: Tensor) -> Tensor:
-        """The moving average of a parameter, made where there is none."""
-        state = self.optimizer.state[parameter]
-        # A pure half-precision parameter keeps a half-precision average: loading would cast it anyhow.
-        wide = parameter.dtype in (torch.float32, torch.float64)
-        dtype = getattr(torch, self.method.average) if wide else parameter.dtype
-        if AVERAGE not in state:
-            state[AVERAGE] = torch.zeros_like(parameter, dtype=dtype, memory_format=torch.preserve_format)
-        elif (
-            state[AVERAGE].dtype != dtype
-        ):  # loading cast it to the parameter's dtype, which holds it exactly
-            state[AVERAGE] = state[AVERAGE].to(dtype)
-        return state[AVERAGE]
-
-    def _scale(self, row: Target, owner: GroupState) -> float:
-        factor = dose_factor(owner.lr, owner.lr_max, total_steps=self.total_steps, every=self.method.every)
-        return row.strength * factor * owner.std
+        found = finite_moments(list(self._noise.targets.values()))
+        return {key: moment.std for key, moment in zip(self._noise.targets, found, strict=True)}

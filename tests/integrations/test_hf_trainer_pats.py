@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 import dither
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.groups import KEY
+from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
 
 OPTIMIZERS = ["adamw_torch_fused", "adamw_torch", "adafactor", "sgd"]

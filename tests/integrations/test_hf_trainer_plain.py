@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.groups import KEY
+from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
 from dither.methods.plain import Plain
 

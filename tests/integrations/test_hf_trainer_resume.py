@@ -15,7 +15,7 @@ from transformers import Trainer
 import dither
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.groups import KEY
+from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
 
 SAVING = {"save_strategy": "steps", "save_steps": 1}

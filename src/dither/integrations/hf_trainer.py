@@ -17,14 +17,14 @@ from transformers import TrainerCallback
 
 from dither.apply import Plan, apply_
 from dither.attachment import Handle, attach
-from dither.groups import KEY
 from dither.marks import ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.plain import Plain
 from dither.methods.settings import recipe_hash
-from dither.optimizers import base_optimizer
 from dither.record import Record
+from dither.steps import KEY
+from dither.steps.optimizers import base_optimizer
 
 logger = logging.getLogger("dither")
 

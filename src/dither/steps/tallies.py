@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dither.core.kernels import Backend, backend_for
 from dither.core.noise import Change, SensitivityOutcome, SensitivityRule, SensitivityState, StepScalars
-from dither.groups.states import GroupStates
+from dither.steps.groups import GroupStates
 
 
 class Tally:

@@ -1,0 +1,150 @@
+"""After a step of the optimizer: sensitivities are measured, averages updated, noise is added."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dither.core.draws import stream_key
+from dither.core.noise import SensitivityOutcome, SensitivityState
+from dither.core.schedules import dose_factor
+from dither.methods.pats import PATS
+from dither.methods.targets import Target
+from dither.steps.groups import GroupState, GroupStates
+from dither.steps.optimizers import is_dummy_step, skipped_flag
+from dither.steps.tallies import Tally, keep_shared_mean
+
+logger = logging.getLogger("dither")
+
+AVERAGE = "dither_sensitivity"
+"""The key of the moving average in `optimizer.state[p]`."""
+
+
+class StepNoise:
+    """The noise of a method after each step of one optimizer."""
+
+    def __init__(
+        self,
+        method: PATS,
+        optimizer: Optimizer,
+        rows: Sequence[Target],
+        groups: GroupStates,
+        *,
+        total_steps: int | None,
+        seed: int,
+    ) -> None:
+        self.targets = {id(row.named.parameter): row for row in rows if row.reason is None}
+        self._method = method
+        self._optimizer = optimizer
+        self._groups = groups
+        self._rows = rows
+        self._total_steps = total_steps
+        self._keys = {
+            key: stream_key(seed, method.family, row.named.name) for key, row in self.targets.items()
+        }
+        self._tallies: list[Tally] = []
+        self._steps_seen = 0
+
+    def begin(self) -> None:
+        """Go on from what the optimizer's groups hold."""
+        self._groups.forget_constants(self.targets)
+        self._steps_seen = self._groups.step
+
+    def write(self) -> None:
+        """Write what is still on a device to the optimizer's groups."""
+        for tally in self._tallies:
+            tally.write()
+
+    def add(self) -> None:
+        """Count the step if it was one, then measure and add noise."""
+        work = self._gradients()
+        skipped = skipped_flag(self._optimizer)
+        if not work or (skipped is not None and not skipped.is_cuda and bool(skipped)):
+            return
+        dummy = is_dummy_step(self._optimizer, [gradient for _, gradient in work])
+        work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self.targets]
+        if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
+            for row, _ in work:
+                self._average(row.named.parameter)
+            return
+        tallies = self._current_tallies()
+        if not tallies:  # every tensor is left alone: the steps count all the same
+            self._groups.write(self._groups.step + 1, {})
+        outcomes = [self._step_on(tally, work, skipped) for tally in tallies]
+        if self._method.across == "model" and outcomes:
+            keep_shared_mean(tallies, outcomes)
+        for tally in tallies:
+            if not tally.waits:
+                tally.write()
+        self._warn_beyond_plan(any(tally.waits for tally in tallies))
+
+    def _step_on(
+        self, tally: Tally, work: Sequence[tuple[Target, Tensor]], skipped: Tensor | None
+    ) -> SensitivityOutcome:
+        """The step of the tensors of one device."""
+        flag = None if skipped is None else skipped.to(tally.device, non_blocking=True)
+        step, owners = tally.begin(flag), self._groups.index()
+        mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
+        states = [self._state(row, gradient) for row, gradient in mine]
+        scales = tally.numbers([self._scale(row, owners[id(row.named.parameter)]) for row, _ in mine])
+        scales *= self._method.adds_noise_at(step)
+        return tally.sensitivity_step_(states, self._method.rule, scales, flag)
+
+    def _current_tallies(self) -> list[Tally]:
+        """One for each device that holds a target; made anew when the model was moved."""
+        by_device: dict[torch.device, list[Tensor]] = {}
+        for row in self.targets.values():
+            by_device.setdefault(row.named.parameter.device, []).append(row.named.parameter)
+        if [tally.device for tally in self._tallies] != list(by_device):
+            self.write()
+            self._tallies = [Tally(self._groups, parameters) for parameters in by_device.values()]
+        return self._tallies
+
+    def _warn_beyond_plan(self, waits: bool) -> None:
+        """Say once that the run is longer than planned; where asking would wait, skipped steps count."""
+        self._steps_seen = self._steps_seen + 1 if waits else self._groups.step
+        if self._total_steps is not None and self._steps_seen == self._total_steps + 1:
+            logger.warning(
+                "PATS: step %d of a run that was planned for %d optimizer steps; noise_lambda is no longer "
+                "the dose of the whole run (total_steps counts optimizer steps, not batches)",
+                self._steps_seen,
+                self._total_steps,
+            )
+
+    def _gradients(self) -> list[tuple[Target, Tensor]]:
+        """The optimizer's parameters that have a gradient, with it."""
+        found, held = [], self._groups.index()
+        for row in self._rows:
+            gradient = row.named.parameter.grad
+            if gradient is None or row.named.tied_to is not None or id(row.named.parameter) not in held:
+                continue
+            if gradient.is_sparse and id(row.named.parameter) in self.targets:
+                raise ValueError(
+                    f"the gradient of {row.named.path!r} is sparse, and PATS needs dense ones; build the "
+                    f"embedding with sparse=False, or leave it out with exclude={row.named.name!r}"
+                )
+            found.append((row, gradient))
+        return found
+
+    def _state(self, row: Target, gradient: Tensor) -> SensitivityState:
+        parameter, key = row.named.parameter, self._keys[id(row.named.parameter)]
+        return SensitivityState(parameter, gradient, self._average(parameter), key, self._method.rounding)
+
+    def _average(self, parameter: Tensor) -> Tensor:
+        """The moving average of a parameter, made where there is none."""
+        state = self._optimizer.state[parameter]
+        # A pure half-precision parameter keeps a half-precision average: loading would cast it anyhow.
+        wide = parameter.dtype in (torch.float32, torch.float64)
+        dtype = getattr(torch, self._method.average) if wide else parameter.dtype
+        if AVERAGE not in state:
+            state[AVERAGE] = torch.zeros_like(parameter, dtype=dtype, memory_format=torch.preserve_format)
+        elif state[AVERAGE].dtype != dtype:
+            # Loading cast it to the parameter's dtype, which holds it exactly.
+            state[AVERAGE] = state[AVERAGE].to(dtype)
+        return state[AVERAGE]
+
+    def _scale(self, row: Target, owner: GroupState) -> float:
+        factor = dose_factor(owner.lr, owner.lr_max, total_steps=self._total_steps, every=self._method.every)
+        return row.strength * factor * owner.std
