@@ -27,7 +27,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCE = "src/dither/core/kernels/native/native.c"
 LIBRARY = "dither/core/kernels/_native.so"
 # No fused multiply-add and no other liberty: the bits of the noise are a promise.
-FLAGS = "-O3 -std=gnu11 -fPIC -shared -pthread -ffp-contract=off -g0 -s".split()
+FLAGS = ["-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", "-ffp-contract=off", "-g0", "-s"]
 TARGETS = {
     "x86_64-linux-gnu.2.17": "manylinux_2_17_x86_64.manylinux2014_x86_64",
     "aarch64-linux-gnu.2.17": "manylinux_2_17_aarch64.manylinux2014_aarch64",
