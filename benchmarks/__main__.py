@@ -1,48 +1,101 @@
-"""Run the suite, print it, and keep it as JSON with the commit and the machine."""
+"""Measure speed and memory, interleaved within one run, and keep the results with commit and machine.
+
+python -m benchmarks                  everything; benchmarks/results/<machine>.json
+python -m benchmarks --only startup   one part; the other parts of the file stay
+python -m benchmarks --quick          small shapes, few repeats: shows that it works, measures nothing
+"""
 
 import argparse
-import json
-import subprocess
-from datetime import UTC, datetime
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks import noise, pats
-from benchmarks.shapes import BERT_BASE, LORA, MINILM
-from dither.bench.environment import environment
+from benchmarks import noise, pats, scaling, startup
+from benchmarks.machine import machine, provenance, slug
+from benchmarks.result_files import RESULTS, Section, merged, read, write
 
-RESULTS = Path(__file__).parent / "results"
+PARTS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
+    "noise": noise.measure,
+    "pats": pats.measure,
+    "startup": startup.measure,
+    "scaling": scaling.measure,
+}
 
 
-def main() -> None:
-    """Measure, print, write `benchmarks/results/noise.json` (or --out)."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--out", type=Path, default=RESULTS / "noise.json")
-    args = parser.parse_args()
-    results = {
-        "noisytune_ns_per_element": {
-            "BERT-base float32": noise.measure(BERT_BASE),
-            "BERT-base bfloat16": noise.measure(BERT_BASE, torch.bfloat16),
-            "LoRA float32": noise.measure(LORA),
-        },
-        "step_ms": {"MiniLM float32": pats.measure(MINILM)},
-    }
-    for unit, rows in results.items():
-        print(unit)
-        for name, values in rows.items():
-            print(f"  {name:20}", "   ".join(f"{what} {value:.2f}" for what, value in values.items()))
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    document = {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
-        "environment": environment(torch.get_num_threads()),
-        "results": results,
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {args.out}")
+def main() -> int:
+    """Measure, print as it goes, write; 1 where something failed."""
+    parser = _parser()
+    options = parser.parse_args()
+    devices = ["cpu", "cuda"] if options.device == "auto" else [options.device]
+    if not torch.cuda.is_available():
+        devices = [device for device in devices if device != "cuda"]
+    if not devices:
+        parser.error("--device cuda: torch finds no CUDA device here; --device cpu measures the CPU")
+    found = machine()
+    out: Path | None = options.out or (None if options.quick else RESULTS / f"{slug(found)}.json")
+    failed = False
+    for part in options.only or PARTS:
+        for device in devices:
+            section, complete = _section(part, device, quick=options.quick)
+            failed |= not complete
+            if out is not None and section["cases"]:
+                old = read(out) if out.exists() else None
+                write(out, merged(found, [section], old))
+    print(f"written to {out}" if out else "a quick run is not kept (name a file with --out)")
+    if out is not None and out.parent == RESULTS:
+        print("python -m benchmarks.page makes docs/speed.md of it")
+    return int(failed)
+
+
+def _section(part: str, device: str, *, quick: bool) -> tuple[Section, bool]:
+    """Measure one part on one device; with what was measured before a failure, and whether it was all."""
+    section: Section = {"part": part, "device": device, "run": provenance(device, quick=quick), "cases": []}
+    start = time.perf_counter()
+    print(
+        f"== {part} on {device}: {section['run']['backend']}, {section['run']['threads']} threads", flush=True
+    )
+    try:
+        for case in PARTS[part](device, quick=quick):
+            section["cases"].append(case)
+            _print(case)
+    except Exception:
+        traceback.print_exc()
+        return section, False
+    finally:
+        section["run"]["seconds"] = round(time.perf_counter() - start)
+        print(f"   {section['run']['seconds']} s", flush=True)
+    return section, True
+
+
+def _print(case: dict[str, Any]) -> None:
+    """A case as it comes: what took how long."""
+    print("  ".join(str(case[key]) for key in ("model", "what", "dtype", "note") if key in case))
+    for name, row in case["candidates"].items():
+        if "median" not in row:
+            print(f"    {name:34} {row}")
+            continue
+        per_element = (
+            f"{1e9 * row['median'] / case['elements']:9.3f} ns/element" if "elements" in case else ""
+        )
+        peak = f"{row['peak_bytes'] / 2**20:9.1f} MiB" if "peak_bytes" in row else ""
+        print(f"    {name:34} {1e3 * row['median']:12.3f} ms {per_element} {peak}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--quick", action="store_true", help="small shapes, few repeats")
+    parser.add_argument("--out", type=Path, help="the results file")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,17 +1,86 @@
-"""Interleaved timing: every candidate in turn, several times over, so that drift hits all alike."""
+"""Interleaved timing: every candidate in turn, several rounds, so that drift hits all alike."""
 
+import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+Work = Callable[[], object]
+
+SHORTEST = 0.005
+"""Seconds that one sample lasts at least: shorter work is repeated within it."""
 
 
-def interleaved(candidates: dict[str, Callable[[], object]], repeats: int = 7) -> dict[str, float]:
-    """Median seconds of each candidate over `repeats` rounds, after one round of warm-up."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for round_number in range(repeats + 1):
-        for name, work in candidates.items():
-            start = time.perf_counter()
-            work()
-            if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+def interleaved(
+    candidates: Mapping[str, Work], repeats: int, *, device: str = "cpu", shortest: float = SHORTEST
+) -> dict[str, dict[str, Any]]:
+    """Time each candidate once a round, in another order each round, after a round of warm-up.
+
+    Args:
+        candidates: work by name.
+        repeats: rounds.
+        device: "cuda" waits for the device before and after each sample.
+        shortest: seconds that a sample lasts at least.
+
+    Returns:
+        For each candidate {"median", "q1", "q3", "rounds"} in seconds, or {"error": ...} where it fails.
+    """
+    loops: dict[str, int] = {}
+    failures: dict[str, str] = {}
+    for name, work in candidates.items():
+        try:
+            seconds = sample(work, 1, device)
+            if seconds < 10 * shortest:  # the first call may have done more than the work
+                seconds = sample(work, 1, device)
+            loops[name] = max(1, round(shortest / max(seconds, 1e-9)))
+        except Exception as error:  # a candidate that cannot do the work is a result, too
+            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    rounds: dict[str, list[float]] = {name: [] for name in loops}
+    for number in range(repeats):
+        for name in random.Random(number).sample(list(loops), len(loops)):
+            rounds[name].append(sample(candidates[name], loops[name], device) / loops[name])
+    return {
+        name: {"error": failures[name]} if name in failures else summary(rounds[name]) for name in candidates
+    }
+
+
+def sample(work: Work, loops: int, device: str) -> float:
+    """Seconds that `loops` calls take together."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(loops):
+        work()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: str) -> None:
+    """Wait until a GPU has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def summary(rounds: list[float]) -> dict[str, Any]:
+    """Median, quartiles and the rounds themselves (ratios are taken round by round)."""
+    low, middle, high = statistics.quantiles(
+        rounds * 2 if len(rounds) == 1 else rounds, n=4, method="inclusive"
+    )
+    return {
+        "median": significant(middle),
+        "q1": significant(low),
+        "q3": significant(high),
+        "rounds": [significant(value) for value in rounds],
+    }
+
+
+def significant(value: float, digits: int = 5) -> float:
+    """A number with as many digits as were measured.
+
+    Example:
+        >>> significant(0.123456789)
+        0.12346
+    """
+    return float(f"{value:.{digits}g}")

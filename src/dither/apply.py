@@ -182,7 +182,8 @@ class Plan:
             if self.rows and "strength 0" not in record.skipped():
                 logger.warning("no tensor was noised: %s", record.summary())
             return record
-        noises = [self.noise(row, step=marks.applied) for row in self.noised]
+        step, rows = marks.applied, self.noised
+        noises = [self.noise(row, step=step) for row in rows]
         with marks.writing(self.mark):
             changes = perturb_(self.parameters, noises)
         return self.record(changes)

@@ -6,7 +6,7 @@
 The lists follow `group["params"]`; only plain numbers stand in them, so every checkpoint format takes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from typing import Any
 
@@ -46,18 +46,15 @@ class GroupState:
         """m, the mean sensitivity over the active elements of the step before; 0 where there was none."""
         return self._group[KEY]["mean"][self._index]
 
-    @mean.setter
-    def mean(self, value: float) -> None:
-        self._group[KEY]["mean"][self._index] = value
-
     @property
     def change(self) -> Change:
         """What the noise of all steps so far did to the parameter."""
         return Change(*self._group[KEY]["change"][self._index])
 
-    @change.setter
-    def change(self, value: Change) -> None:
-        self._group[KEY]["change"][self._index] = list(astuple(value))
+    def keep(self, mean: float, change: list[float]) -> None:
+        """Note m and the numbers of the change so far."""
+        held = self._group[KEY]
+        held["mean"][self._index], held["change"][self._index] = mean, change
 
 
 class GroupStates:
@@ -66,6 +63,7 @@ class GroupStates:
     def __init__(self, optimizer: Optimizer, recipe_hash: str) -> None:
         self._optimizer = optimizer
         self._recipe_hash = recipe_hash
+        self._indexed: tuple[list[tuple[int, ...]], dict[int, GroupState]] | None = None
 
     def found(self, *, reset: bool) -> bool:
         """Whether state of this recipe is there to be continued.
@@ -132,17 +130,22 @@ class GroupStates:
         """The objects that hold the state: others as soon as another state was loaded."""
         return [group.get(KEY) for group in self._optimizer.param_groups]
 
-    def write(self, step: int, rows: dict[int, tuple[float, Change]]) -> None:
-        """Note t, and m and the change so far by the id of the parameter."""
+    def write(self, step: int, rows: Iterable[tuple[int, float, list[float]]] = ()) -> None:
+        """Note t; and m and the numbers of the change so far, after the id of the parameter."""
         for group in self._optimizer.param_groups:
             group[KEY]["step"] = step
         owners = self.index()
-        for key, (mean, change) in rows.items():
-            owners[key].mean, owners[key].change = mean, change
+        for key, mean, (elements, changed, energy, requested) in rows:
+            owners[key].keep(mean, [int(elements), int(changed), energy, requested])
 
     def index(self) -> dict[int, GroupState]:
-        """The scalars of every parameter, by the id of its tensor."""
-        return {id(parameter): GroupState(group, i) for group, i, parameter in self._places()}
+        """The scalars of every parameter, by the id of its tensor; made once for the same groups."""
+        groups = self._optimizer.param_groups
+        key = [(id(group), *map(id, group["params"])) for group in groups]
+        if self._indexed is None or self._indexed[0] != key:
+            found = {id(parameter): GroupState(group, i) for group, i, parameter in self._places()}
+            self._indexed = key, found
+        return self._indexed[1]
 
     def _places(self) -> Iterator[tuple[dict[str, Any], int, Tensor]]:
         for group in self._optimizer.param_groups:

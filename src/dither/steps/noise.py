@@ -71,7 +71,7 @@ class StepNoise:
             return
         tallies = self._current_tallies()
         if not tallies:  # every tensor is left alone: the steps count all the same
-            self._groups.write(self._groups.step + 1, {})
+            self._groups.write(self._groups.step + 1)
         outcomes = [self._step_on(tally, work, skipped) for tally in tallies]
         if self._method.across == "model" and outcomes:
             keep_shared_mean(tallies, outcomes)
@@ -88,7 +88,7 @@ class StepNoise:
         step, owners = tally.begin(flag), self._groups.index()
         mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
         states = [self._state(row, gradient) for row, gradient in mine]
-        scales = tally.numbers([self._scale(row, owners[id(row.named.parameter)]) for row, _ in mine])
+        scales = tally.numbers(self._scales([(row, owners[id(row.named.parameter)]) for row, _ in mine]))
         scales *= self._method.adds_noise_at(step)
         return tally.sensitivity_step_(states, self._method.rule, scales, flag)
 
@@ -145,6 +145,14 @@ class StepNoise:
             state[AVERAGE] = state[AVERAGE].to(dtype)
         return state[AVERAGE]
 
-    def _scale(self, row: Target, owner: GroupState) -> float:
-        factor = dose_factor(owner.lr, owner.lr_max, total_steps=self._total_steps, every=self._method.every)
-        return row.strength * factor * owner.std
+    def _scales(self, rows: Sequence[tuple[Target, GroupState]]) -> list[float]:
+        """λ · c_t · std(W_0) of each tensor."""
+        factors: dict[tuple[float, float], float] = {}
+        found = []
+        for row, owner in rows:
+            rates = owner.lr, owner.lr_max
+            if rates not in factors:
+                steps, every = self._total_steps, self._method.every
+                factors[rates] = dose_factor(*rates, total_steps=steps, every=every)
+            found.append(row.strength * factors[rates] * owner.std)
+        return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dither.core.kernels import Backend, backend_for
-from dither.core.noise import Change, SensitivityOutcome, SensitivityRule, SensitivityState, StepScalars
+from dither.core.noise import SensitivityOutcome, SensitivityRule, SensitivityState, StepScalars
 from dither.steps.groups import GroupStates
 
 
@@ -75,7 +75,7 @@ class Tally:
         """Write everything to the optimizer's groups, unless another state was loaded there meanwhile."""
         if not self._written and not self._is_outdated():
             rows = zip(self._parameters, self.mean.tolist(), self.change.tolist(), strict=True)
-            self._groups.write(int(self.step), {key: (mean, Change.of(change)) for key, mean, change in rows})
+            self._groups.write(int(self.step), rows)
         self._written = True
 
     def _is_outdated(self) -> bool:

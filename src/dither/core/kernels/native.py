@@ -5,6 +5,8 @@ when it is loaded. The bits are those of the reference for any number of threads
 """
 
 import ctypes
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def _load() -> ctypes.CDLL:
     library.dither_choose.restype, library.dither_choose.argtypes = ctypes.c_char_p, [ctypes.c_char_p]
     library.dither_run.restype, library.dither_run.argtypes = (
         ctypes.c_int,
-        [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p],
+        [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, *[ctypes.c_void_p] * 3],
     )
     sizes = (ctypes.c_int64 * 3)()
     library.dither_sizes(sizes)
@@ -69,7 +71,25 @@ def _load() -> ctypes.CDLL:
     return library
 
 
+def _openmp() -> int | None:
+    """The address of GOMP_parallel in the OpenMP library that torch has loaded; None where there is none."""
+    try:
+        paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        name = re.compile(r"/lib[gi]?omp[^/]*\.so")
+        found = [path for path in sorted(paths) if name.search(path) and "torch" in path]
+        return ctypes.cast(ctypes.CDLL(found[0]).GOMP_parallel, ctypes.c_void_p).value if found else None
+    except (OSError, AttributeError):
+        return None
+
+
+def _forget_threads() -> None:
+    global _parallel
+    _parallel = None
+
+
 _library = _load()
+_parallel = _openmp()
+os.register_at_fork(after_in_child=_forget_threads)  # a child has none of its parent's threads
 INSTRUCTION_SET = _library.dither_choose(None).decode()
 NAME = f"native ({INSTRUCTION_SET})"
 
@@ -150,7 +170,7 @@ def _run(what: int, jobs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sums, changes = np.zeros(len(jobs), _SUMS), np.zeros((len(jobs), 4))
     threads = torch.get_num_threads()
     failed = _library.dither_run(
-        what, jobs.ctypes.data, len(jobs), threads, sums.ctypes.data, changes.ctypes.data
+        what, jobs.ctypes.data, len(jobs), threads, sums.ctypes.data, changes.ctypes.data, _parallel
     )
     if failed:
         raise MemoryError("no memory for the bookkeeping of the noise; nothing was written")

@@ -134,7 +134,8 @@ def _sensitivity_step_one(
     observed = sensitivity(state.weight, state.gradient)
     active = observed != 0
     if rule.measure == "magnitude":
-        observed = state.weight.to(torch.float32).abs() * active
+        magnitude = state.weight.to(torch.float32).abs()
+        observed = torch.where(active, magnitude, torch.zeros_like(magnitude))
     state.average.copy_(update_average(state.average.to(torch.float32), observed, rule.beta))
     average = state.average.to(torch.float32)
     found = moments_of(average[active])

@@ -95,6 +95,8 @@ void dither_sizes(int64_t *sizes) {
     sizes[2] = sizeof(Change);
 }
 
+typedef void Parallel(void (*function)(void *), void *argument, unsigned threads, unsigned flags);
+
 enum { MOMENTS = 0, PERTURB = 1, SENSITIVITY = 2 };
 
 typedef struct {
@@ -122,7 +124,7 @@ static void reduce(int64_t *limbs, int count) {
     }
 }
 
-static void *take_chunks(void *argument) {
+static void take_chunks(void *argument) {
     Work *work = argument;
     int64_t tensor = 0;
     Sums sums = {0};
@@ -140,15 +142,38 @@ static void *take_chunks(void *argument) {
         work->kernel(job, at, size, &sums, work->changes + chunk);
     }
     if (tensor < work->tensors) add_sums(work->sums + tensor, &sums);
+}
+
+static void *take_chunks_alone(void *argument) {
+    take_chunks(argument);
     return NULL;
+}
+
+/* Let some threads do the work: those of torch's own OpenMP where the caller found its entry point (threads
+ * that have just worked keep a core busy for a while, waiting for more, and others would have to share it),
+ * else threads of our own. Fewer than asked for do, if there are no more. */
+static void share(Work *work, int threads, Parallel *parallel) {
+    if (threads > 1 && parallel) {
+        parallel(take_chunks, work, (unsigned)threads, 0);
+        return;
+    }
+    enum { MOST = 256 };
+    pthread_t crew[MOST];
+    int started = 0;
+    for (; started + 1 < threads && started < MOST; started++)
+        if (pthread_create(crew + started, NULL, take_chunks_alone, work)) break;
+    take_chunks(work);
+    for (int k = 0; k < started; k++) pthread_join(crew[k], NULL);
 }
 
 /* Do one thing to many tensors.
  *   what     MOMENTS, PERTURB or SENSITIVITY
  *   sums     one for each tensor, zeroed before
  *   changes  one for each tensor, written
+ *   parallel GOMP_parallel of the OpenMP that torch uses, or NULL
  * Returns 0, or -1 where memory is short and nothing was done. */
-int dither_run(int what, const Job *jobs, int64_t tensors, int threads, Sums *sums, Change *changes) {
+int dither_run(int what, const Job *jobs, int64_t tensors, int threads, Sums *sums, Change *changes,
+               Parallel *parallel) {
     if (!chosen) dither_choose(NULL);
     Work work = {.jobs = jobs, .sums = sums, .tensors = tensors};
     work.kernel = what == MOMENTS ? chosen->moments : what == PERTURB ? chosen->perturb : chosen->sensitivity;
@@ -160,13 +185,9 @@ int dither_run(int what, const Job *jobs, int64_t tensors, int threads, Sums *su
     int64_t chunks = first[tensors];
     work.changes = calloc(chunks + 1, sizeof *work.changes);
     if (threads > chunks) threads = (int)chunks;
-    pthread_t *crew = malloc((threads > 1 ? threads : 1) * sizeof *crew);
-    int started = 0;
-    if (work.changes && crew && tensors > 0) {
-        for (; started + 1 < threads; started++)
-            if (pthread_create(crew + started, NULL, take_chunks, &work)) break;
-        take_chunks(&work);
-        for (int k = 0; k < started; k++) pthread_join(crew[k], NULL);
+    int failed = !work.changes;
+    if (!failed && tensors > 0) {
+        share(&work, threads, parallel);
         for (int64_t t = 0; t < tensors; t++) {
             Change sum = {0};
             for (int64_t c = first[t]; c < first[t + 1]; c++) {
@@ -180,8 +201,6 @@ int dither_run(int what, const Job *jobs, int64_t tensors, int threads, Sums *su
             reduce(sums[t].squares, SQUARE_LIMBS);
         }
     }
-    int failed = !work.changes || !crew;
-    free(crew);
     free(work.changes);
     free(first);
     return failed ? -1 : 0;

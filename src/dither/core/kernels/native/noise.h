@@ -4,8 +4,15 @@
 
 #include <stdint.h>
 
+/* For loops whose iterations do not depend on each other, though one array may be written in place. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 enum { TOTAL_LIMBS = 12, SQUARE_LIMBS = 20, MAX_DIMS = 8 };
-enum { SPAN = 1024 };     /* elements that a kernel works on at a time: its buffers stay in the first cache */
+enum { SPAN = 512 };      /* elements that a kernel works on at a time: its buffers stay in the first cache */
 enum { CHUNK = 1 << 16 }; /* elements that a thread takes at a time */
 
 enum Dtype { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2, FLOAT64 = 3 };
@@ -51,6 +58,24 @@ typedef struct {
 typedef struct {
     double elements, changed, energy, requested;
 } Change;
+
+/* The next span in memory, of up to three tensors. Asked for in small portions between the computations of this
+ * one, it is there when they are done; a kernel that works on spans one by one would have to wait otherwise. */
+typedef struct {
+    const char *stream[3];
+    int streams, lines; /* lines of 64 bytes that are still to be asked for, of each */
+} Ahead;
+
+enum { PORTION = 8 };
+
+static inline void look_ahead(Ahead *ahead) {
+    if (ahead->lines <= 0) return;
+    for (int k = 0; k < ahead->streams; k++) {
+        for (int line = 0; line < PORTION; line++) __builtin_prefetch(ahead->stream[k] + 64 * line, 0, 3);
+        ahead->stream[k] += 64 * PORTION;
+    }
+    ahead->lines -= PORTION;
+}
 
 /* What a thread does to the elements [at, at + n) of a job, in the order of their indices. */
 typedef void Kernel(const Job *job, int64_t at, int64_t n, Sums *sums, Change *change);

@@ -1,0 +1,141 @@
+"""The tables of each part of the suite."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.candidates import BACKEND, COPY, WHOLE
+from benchmarks.pats import BARE
+from benchmarks.readings import PASSES, Case, added, limit_share, nanoseconds, ratio, rounds
+from benchmarks.tables import NOTHING, count, number, share, size, table, times
+
+_REASONS = {"error": "failed:", "omitted": "not measured:", "peak_error": "memory not measured:"}
+
+Render = Callable[[Case], list[str]]
+
+
+def _caption(case: Case) -> str:
+    words = [str(case[key]) for key in ("model", "what", "dtype") if key in case]
+    if "elements" in case and "tensors" in case:
+        words.append(f"{count(case['elements'])} elements in {case['tensors']} tensors")
+    note = f" ({case['note']})" if "note" in case else ""
+    return f"**{', '.join(words)}**{note}"
+
+
+def _rows(case: Case, cells: Callable[[str, dict[str, Any]], list[str]]) -> list[list[str]]:
+    """A row for each candidate that was measured."""
+    return [
+        [candidate, *cells(candidate, row)]
+        for candidate, row in case.get("candidates", {}).items()
+        if "median" in row
+    ]
+
+
+def _reasons(case: Case) -> list[str]:
+    """Why a candidate, or its memory, is not in the table."""
+    return [
+        f"* {candidate}: {sentence} {row[word]}"
+        for candidate, row in case.get("candidates", {}).items()
+        for word, sentence in _REASONS.items()
+        if word in row
+    ]
+
+
+def _spread(row: dict[str, Any], factor: float, digits: int = 3) -> str:
+    if "q1" not in row or "q3" not in row:
+        return NOTHING
+    return f"{number(factor * row['q1'], digits)} … {number(factor * row['q3'], digits)}"
+
+
+def _each(render: Render) -> Callable[[Sequence[Case]], list[str]]:
+    """A table for each case, with what was measured above it."""
+
+    def lines(cases: Sequence[Case]) -> list[str]:
+        found: list[str] = []
+        for case in cases:
+            rows = render(case) if case.get("candidates") else ["Not measured."]
+            reasons = _reasons(case)
+            found += [
+                *([""] if found else []),
+                _caption(case),
+                "",
+                *rows,
+                *([""] if reasons else []),
+                *reasons,
+            ]
+        return found or ["Not measured."]
+
+    return lines
+
+
+def _noise(case: Case) -> list[str]:
+    per_element = 1e9 / case["elements"] if "elements" in case else 1.0
+
+    def cells(candidate: str, row: dict[str, Any]) -> list[str]:
+        return [
+            number(nanoseconds(case, candidate)),
+            _spread(row, per_element),
+            times(ratio(case, candidate, WHOLE)),
+            NOTHING if candidate == COPY else share(limit_share(case, candidate)),
+            size(row.get("peak_bytes")),
+        ]
+
+    rows = _rows(case, cells)
+    if copied := nanoseconds(case, COPY):
+        relative = ratio(case, COPY, WHOLE)
+        limit = None if relative is None else PASSES * relative
+        rows.append(["*memory limit*", number(PASSES * copied), NOTHING, times(limit), "100 %", NOTHING])
+    head = ["", "ns per element", "quartiles", "time / dither's", "share of the memory limit", "peak memory"]
+    return table(head, rows)
+
+
+def _pats(case: Case) -> list[str]:
+    def cells(candidate: str, row: dict[str, Any]) -> list[str]:
+        held = row.get("state_bytes_per_parameter")
+        return [
+            number(1e3 * row["median"]),
+            _spread(row, 1e3),
+            times(ratio(case, candidate, BARE)),
+            NOTHING if held is None else f"{held:.2f}",
+            size(row.get("peak_bytes")),
+        ]
+
+    head = ["", "ms", "quartiles", "time / AdamW's", "bytes kept per parameter", "peak memory of a step"]
+    return table(head, _rows(case, cells))
+
+
+def _startup(case: Case) -> list[str]:
+    def cells(candidate: str, row: dict[str, Any]) -> list[str]:
+        more = added(case, candidate, "import torch")
+        return [number(row["median"]), _spread(row, 1.0), NOTHING if more is None else f"{more:+.3f}"]
+
+    head = ["", "s", "quartiles", "s more than `import torch`"]
+    return table(head, _rows(case, cells))
+
+
+def _scaling(cases: Sequence[Case]) -> list[str]:
+    """One table: a row for each size."""
+    rows = []
+    for case in cases:
+        seconds = rounds(case, BACKEND)
+        median = number(1e6 * statistics.median(seconds)) if seconds else case.get("note", NOTHING)
+        per_element = [number(nanoseconds(case, name)) for name in (BACKEND, COPY)]
+        rows.append(
+            [
+                f"{case['elements']:,}" if "elements" in case else NOTHING,
+                median,
+                *per_element,
+                share(limit_share(case, BACKEND)),
+            ]
+        )
+    head = ["elements (float32)", "µs", "ns per element", "a copy's", "share of the memory limit"]
+    return table(head, rows)
+
+
+PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {
+    "noise": ("NoisyTune", _each(_noise)),
+    "pats": ("PATS", _each(_pats)),
+    "startup": ("Start-up", _each(_startup)),
+    "scaling": ("Scaling of `moments` and `perturb_`", _scaling),
+}
+"""Title and tables of each part, in the order of the page."""

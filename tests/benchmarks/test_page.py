@@ -1,0 +1,132 @@
+"""docs/speed.md says what the kept results say, and the generator takes what there is."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.page import PAGE, page
+from benchmarks.result_files import read_all
+from benchmarks.tables import count, number, share, size
+
+
+def test_the_page_is_what_the_kept_results_give() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(read_all()), (
+        "docs/speed.md is not what benchmarks/results gives: python -m benchmarks.page"
+    )
+
+
+def test_no_quick_run_is_kept() -> None:
+    runs = [section["run"] for document in read_all() for section in document["sections"]]
+    assert not [run for run in runs if run.get("quick")]
+
+
+def row(text: str, name: str) -> list[str]:
+    """The cells of the first table row that begins so."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {name}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_noise_reads_as_it_was_measured(document: dict[str, Any]) -> None:
+    text = page([document])
+    cells = row(text, "dither.noisytune_")
+    assert cells == ["dither.noisytune_", "1.00", "1.00 … 1.50", "1.00 ×", "75 %", "1.0 MiB"]
+    # The ratio is taken round by round: 10, 20 and 5 times as long.
+    assert row(text, "snippet as pasted")[3:] == ["10.0 ×", "7.5 %", "3.00 GiB"]
+    assert row(text, "*memory limit*")[1] == "0.750"
+    assert "* reference: not measured: takes minutes" in text
+
+
+def test_the_other_parts_read_as_they_were_measured(document: dict[str, Any]) -> None:
+    text = page([document])
+    assert row(text, "AdamW + PATS ")[1:5] == ["16.0", "15.5 … 24.0", "1.60 ×", "4.00"]
+    assert row(text, "import torch, dither")[3] == "+0.250"
+    assert row(text, "1,000,000")[1:] == ["1000", "1.00", "0.500", "75 %"]
+    assert "Backend native (X), 1 thread, torch ?, commit abc, 2030-01-02." in text
+
+
+def test_targets_say_what_was_reached(document: dict[str, Any]) -> None:
+    lines = [
+        line for line in page([document]).splitlines() if line.startswith(("| AdamW step", "| the same"))
+    ]
+    assert [[cell.strip() for cell in line.split("|")[3:7]] for line in lines] == [
+        ["≤ 1.7 ×", "1.60 ×", "1.55 … 1.60", "yes"],
+        ["≤ 1.7 ×", "2.00 ×", "2.00 … 2.00", "**no**"],
+    ]
+
+
+def test_the_memory_limit_is_one_and_a_half_copies(document: dict[str, Any]) -> None:
+    # 1, 1 and 2 ms against 1.5 × 0.5 ms; the last round of four is beyond twice the limit.
+    assert row(page([document]), "`dither.noisytune_` over the memory limit, BERT-base, float32")[2:] == [
+        "≤ 2 ×", "1.33 ×", "1.33 … 2.00", "yes"
+    ]  # fmt: skip
+    document["sections"][0]["cases"][0]["candidates"]["dither.noisytune_"]["rounds"][2] = 3e-3
+    assert row(page([document]), "`dither.noisytune_` over the memory limit")[5] == "yes, but not steadily"
+
+
+def test_a_quick_run_is_called_one(document: dict[str, Any]) -> None:
+    assert "quick run" not in page([document])
+    document["sections"][0]["run"]["quick"] = True
+    assert page([document]).count("A quick run") == 1
+
+
+def test_without_results_there_is_a_page() -> None:
+    assert page([]).endswith("No results are kept yet.\n")
+
+
+@pytest.mark.parametrize("part", ["noise", "pats", "startup", "scaling"])
+def test_a_part_may_be_missing(document: dict[str, Any], part: str) -> None:
+    whole = page([document])
+    document["sections"] = [section for section in document["sections"] if section["part"] != part]
+    text = page([document])
+    assert text.count("Not measured.") == whole.count("Not measured.") + 1
+    assert len(text) < len(whole)
+
+
+def shortened(value: Any) -> list[Any]:
+    """Every version of some results in which one value, at whatever depth, is missing."""
+    versions = []
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
+    for key in keys:
+        less = copy.copy(value)
+        del less[key]
+        versions.append(less)
+        inner = shortened(value[key])
+        versions += [{**value, key: less} if isinstance(value, dict) else [less] for less in inner]
+    return versions
+
+
+def test_any_one_value_may_be_missing(document: dict[str, Any]) -> None:
+    versions = shortened(document)
+    assert len(versions) > 100
+    for version in versions:
+        text = page([version])
+        assert text.startswith("# Speed and memory")
+        assert "None" not in text
+        assert "nan" not in text
+
+
+def test_machines_stand_side_by_side(document: dict[str, Any]) -> None:
+    other = copy.deepcopy(document)
+    other["machine"] |= {"cpu": "Other CPU", "gpu": "Some GPU"}
+    for section in other["sections"]:
+        section["device"] = "cuda"
+    text = page([document, other])
+    assert "| Some CPU, CPU |" in text
+    assert "| Other CPU, Some GPU, GPU |" in text
+    assert "### NoisyTune: GPU" in text
+
+
+def test_numbers_are_short() -> None:
+    assert [number(x) for x in (None, 0.0, 0.54321, 1.5, 123.456, 12345.6)] == [
+        "–", "0", "0.543", "1.50", "123", "12346"
+    ]  # fmt: skip
+    assert (share(0.5), share(0.004), size(2**31), count(109_482_240)) == (
+        "50 %", "0.4 %", "2.00 GiB", "109.5 million"
+    )  # fmt: skip
+
+
+def test_the_page_lies_in_the_documentation(root: Path) -> None:
+    assert root / "docs" / "speed.md" == PAGE
