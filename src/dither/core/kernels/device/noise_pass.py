@@ -7,7 +7,7 @@ from dither.core.draws import Purpose
 from dither.core.kernels.device.access import addresses, item, start, tile_of
 from dither.core.kernels.device.draws import random_words, unit_draws
 from dither.core.kernels.device.exact_sums import quad_sums
-from dither.core.kernels.device.rounding import narrowed, stochastically_rounded, widened
+from dither.core.kernels.device.rounding import is_zero, narrowed, stochastically_rounded, widened
 from dither.core.kernels.device.table import FIELDS, FIRST, INDEX, ITEMS, KEY, OFFSET, SCALE, STEP
 
 _ROUNDING = tl.constexpr(int(Purpose.ROUNDING))
@@ -43,7 +43,7 @@ def perturb_pass(
         added = unit_draws(key, group, step, GAUSSIAN, TILE // 4) * scale
         added = tl.where(valid, added, 0.0)
         if KEEP_ZEROS:
-            added = tl.where(weight == 0, 0.0, added)
+            added = tl.where(is_zero(weight), 0.0, added)
         stored, moved = written(weight, added, key, group, step, DTYPE, STOCHASTIC, TILE)
         tl.store(at, stored, mask=valid)
         changed, energy, requested = add_change(changed, energy, requested, moved, added)

@@ -17,6 +17,14 @@ def widened(values: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
+def is_zero(values: tl.tensor) -> tl.tensor:
+    """Whether they are zero, of either sign."""
+    if values.dtype == tl.float64:
+        return values == 0
+    return widened(values) == 0
+
+
+@triton.jit
 def narrowed(values: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
     """float32 values in another dtype, to nearest, ties to even."""
     if _INTERPRETED and tl.bfloat16 == DTYPE:

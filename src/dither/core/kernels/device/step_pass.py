@@ -15,7 +15,7 @@ from dither.core.kernels.device.exact_sums import (
     whole,
 )
 from dither.core.kernels.device.noise_pass import add_change, no_change, store_change, written
-from dither.core.kernels.device.rounding import narrowed, widened
+from dither.core.kernels.device.rounding import is_zero, narrowed, widened
 from dither.core.kernels.device.table import INDEX, KEY, OFFSET
 from dither.core.statistics import TOTAL_LIMBS
 
@@ -95,7 +95,7 @@ def step_pass(
                 group = (offset + first) >> 2
                 share = _weights(average, active, mean, gamma, GAMMA, IDLE)
                 added = unit_draws(key, group, step, False, TILE // 4) * scale * share
-                added = tl.where(weight == 0, 0.0, added)
+                added = tl.where(is_zero(weight), 0.0, added)
                 stored, moved = written(weight, added, key, group, step, DTYPE, STOCHASTIC, TILE)
                 tl.store(weight_at, stored, mask=valid)
                 changed, energy, requested = add_change(changed, energy, requested, moved, added)
