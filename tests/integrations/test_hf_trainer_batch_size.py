@@ -12,8 +12,8 @@ from transformers import Trainer
 import dither
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
+from dither.steps import KEY
 
 
 class ShortOfMemory(Trainer):

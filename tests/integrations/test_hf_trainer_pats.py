@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 import dither
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
+from dither.steps import KEY
 
 OPTIMIZERS = ["adamw_torch_fused", "adamw_torch", "adafactor", "sgd"]
 

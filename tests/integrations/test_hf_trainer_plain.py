@@ -12,9 +12,9 @@ from transformers import Trainer, TrainerCallback
 
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
 from dither.methods.plain import Plain
+from dither.steps import KEY
 
 PLAIN = {
     "no method": (),

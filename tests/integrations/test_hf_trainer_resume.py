@@ -15,8 +15,8 @@ from transformers import Trainer
 import dither
 from dither import PATS, NoisyTune
 from dither.attachment import AVERAGE, base_optimizer
-from dither.steps import KEY
 from dither.integrations.hf_trainer import NoiseCallback
+from dither.steps import KEY
 
 SAVING = {"save_strategy": "steps", "save_steps": 1}
 METHODS: dict[str, tuple[Any, ...]] = {

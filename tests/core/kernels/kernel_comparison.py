@@ -26,7 +26,6 @@ from dither.core.noise import (
 )
 from dither.core.statistics import TOTAL_LIMBS, float32, integer
 
-
 ENERGY = 2e-6
 """Energies are added up in pieces of 64 in float32: half a unit in the last place each time, at worst."""
 
