@@ -31,10 +31,15 @@ class Target:
     reason: str | None
 
 
-def targets(model: nn.Module, method: NoisyTune | PATS) -> list[Target]:
+def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False) -> list[Target]:
     """Account for every parameter of a model, in the model's order; nothing is written.
 
     Reasons that only the values can tell (a constant tensor) come later, with the statistics.
+
+    Args:
+        model: whose parameters are meant.
+        method: what is to be done with them.
+        stored: the values lie in files and not in the model, which may be on the meta device.
 
     Raises:
         ValueError: a pattern that fits no tensor, two tensors of one name, or a parameter that is not
@@ -46,6 +51,8 @@ def targets(model: nn.Module, method: NoisyTune | PATS) -> list[Target]:
         [('0.weight', 'excluded'), ('0.bias', 'excluded'), ('1.weight', None), ('1.bias', 'one element')]
     """
     rows = named_parameters(model)
+    for row in rows if not stored else ():
+        refuse_unwhole(row)
     names = [row.name for row in rows if row.tied_to is None]
     _check_patterns(method, names)
     if method.scope == "backbone":
@@ -79,7 +86,6 @@ def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Ta
 
 
 def _target(row: NamedParameter, method: NoisyTune | PATS, is_embedding: bool) -> Target:
-    refuse_unwhole(row)
     strength = strength_of(row.name, method.noise_lambda)
     reasons = (
         (row.tied_to is not None, f"tied to {row.tied_to}"),

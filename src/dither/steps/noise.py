@@ -85,7 +85,7 @@ class StepNoise:
     ) -> SensitivityOutcome:
         """The step of the tensors of one device."""
         flag = None if skipped is None else skipped.to(tally.device, non_blocking=True)
-        step, owners = tally.begin(flag), self._groups.index()
+        step, owners = tally.count_step(flag), self._groups.index()
         mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
         states = [self._state(row, gradient) for row, gradient in mine]
         scales = tally.numbers(self._scales([(row, owners[id(row.named.parameter)]) for row, _ in mine]))

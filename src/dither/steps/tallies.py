@@ -36,7 +36,7 @@ class Tally:
         """Who executes the noise on this device."""
         return backend_for(self.device)
 
-    def begin(self, skipped: Tensor | None) -> Tensor:
+    def count_step(self, skipped: Tensor | None) -> Tensor:
         """Read what the groups hold if it is new, and count one optimizer step.
 
         Args:

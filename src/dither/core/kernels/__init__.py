@@ -34,6 +34,15 @@ CHOICE = "DITHER_BACKEND"
 _MODULES = {"cpu": "dither.core.kernels.native", "cuda": "dither.core.kernels.cuda"}
 
 
+class Perturb(Protocol):
+    """A function that adds noise in place."""
+
+    def __call__(
+        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+    ) -> list[Change]:
+        """Add each noise to its tensor; see `perturb_`."""
+
+
 class Backend(Protocol):
     """What every backend can do. Lists come in whole, so that many small tensors need few launches."""
 
@@ -44,8 +53,10 @@ class Backend(Protocol):
     def moments(self, tensors: Sequence[Tensor]) -> list[Moments]:
         """Moments of each logical tensor."""
 
-    def perturb_(self, tensors: Sequence[Tensor], noises: Sequence[Noise]) -> list[Change]:
-        """Add each noise to its tensor, in place."""
+    def perturb_(
+        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+    ) -> list[Change]:
+        """Add each noise to its tensor, in place; tensors may be parts of logical ones, from `offsets` on."""
 
     def sensitivity_step_(
         self, states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
@@ -62,7 +73,7 @@ class Reference:
 
     reason: str
     moments: Callable[[Sequence[Tensor]], list[Moments]] = reference.moments
-    perturb_: Callable[[Sequence[Tensor], Sequence[Noise]], list[Change]] = reference.perturb_
+    perturb_: Perturb = reference.perturb_
     sensitivity_step_: Callable[
         [Sequence[SensitivityState], SensitivityRule, StepScalars], SensitivityOutcome
     ] = reference.sensitivity_step_
@@ -98,12 +109,28 @@ def moments(tensors: Sequence[Tensor]) -> list[Moments]:
     return [found[row] for row in range(len(tensors))]
 
 
-def perturb_(tensors: Sequence[Tensor], noises: Sequence[Noise]) -> list[Change]:
-    """Add each noise to its tensor, in place, each by its device's backend."""
+def perturb_(
+    tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+) -> list[Change]:
+    """Add each noise to its tensor, in place, each by its device's backend.
+
+    Args:
+        tensors: floating-point tensors on any devices.
+        noises: one for each, of the whole logical tensor.
+        offsets: row-major index of each tensor's first element, where it is a part of a logical one.
+
+    Returns:
+        What changed, tensor by tensor.
+    """
+    offsets = [0] * len(tensors) if offsets is None else offsets
     found: dict[int, Change] = {}
     for device, rows in _by_device(tensors).items():
         backend = backend_for(device)
-        answers = backend.perturb_([tensors[row] for row in rows], [noises[row] for row in rows])
+        answers = backend.perturb_(
+            [tensors[row] for row in rows],
+            [noises[row] for row in rows],
+            offsets=[offsets[row] for row in rows],
+        )
         found.update(zip(rows, answers, strict=True))
     return [found[row] for row in range(len(tensors))]
 

@@ -30,7 +30,11 @@ def moments(tensors: Sequence[Tensor]) -> list[Moments]:
 
 
 def perturb_(
-    tensors: Sequence[Tensor], noises: Sequence[Noise], *, weights: Sequence[Tensor | None] | None = None
+    tensors: Sequence[Tensor],
+    noises: Sequence[Noise],
+    *,
+    weights: Sequence[Tensor | None] | None = None,
+    offsets: Sequence[int] | None = None,
 ) -> list[Change]:
     """Add each noise to its tensor, in place.
 
@@ -38,16 +42,18 @@ def perturb_(
         tensors: floating-point tensors of any layout.
         noises: one for each.
         weights: r, float32 and of the tensor's shape, for noise that is not the same for all elements.
+        offsets: row-major index of each tensor's first element, where it is a part of a logical one.
 
     Returns:
         What changed, tensor by tensor.
     """
     weights = weights if weights is not None else [None] * len(tensors)
-    return [_perturb_one(*job) for job in zip(tensors, noises, weights, strict=True)]
+    offsets = offsets if offsets is not None else [0] * len(tensors)
+    return [_perturb_one(*job) for job in zip(tensors, noises, weights, offsets, strict=True)]
 
 
 @torch.no_grad()
-def _perturb_one(tensor: Tensor, noise: Noise, weight: Tensor | None) -> Change:
+def _perturb_one(tensor: Tensor, noise: Noise, weight: Tensor | None, offset: int = 0) -> Change:
     # The index of a draw is row-major in the logical tensor: another layout goes through a copy.
     target = tensor if tensor.is_contiguous() else tensor.contiguous()
     flat = target.view(-1)
@@ -55,7 +61,7 @@ def _perturb_one(tensor: Tensor, noise: Noise, weight: Tensor | None) -> Change:
     change = Change(elements=0)
     for at in range(0, flat.numel(), _CHUNK):
         part = None if r is None else r[at : at + _CHUNK]
-        change += add_noise_(flat[at : at + _CHUNK], noise, offset=at, weight=part)
+        change += add_noise_(flat[at : at + _CHUNK], noise, offset=offset + at, weight=part)
     if target is not tensor:
         tensor.copy_(target)
     return change
