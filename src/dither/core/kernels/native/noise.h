@@ -4,12 +4,18 @@
 
 #include <stdint.h>
 
-/* For loops whose iterations do not depend on each other, though one array may be written in place. */
+/* For loops whose iterations do not depend on each other, though one array may be written in place; and for
+ * loops over vectors that have to stay in registers. */
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define UNROLLED _Pragma("clang loop unroll(full)")
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
+#define UNROLLED _Pragma("GCC unroll 32")
 #endif
+
+/* For loops that are faster with all registers to themselves. */
+#define ALONE __attribute__((noinline))
 
 enum { TOTAL_LIMBS = 12, SQUARE_LIMBS = 20, MAX_DIMS = 8 };
 enum { SPAN = 512 };      /* elements that a kernel works on at a time: its buffers stay in the first cache */
@@ -87,7 +93,7 @@ typedef struct {
 
 /* Adds value * 2^shift to limbs. */
 static inline void add_shifted(int64_t *limbs, int64_t value, int shift) {
-    __int128 wide = (__int128)value << (shift & 31);
+    __int128 wide = (__int128)value * ((int64_t)1 << (shift & 31));
     int64_t *limb = limbs + (shift >> 5);
     limb[0] += (uint32_t)wide;
     limb[1] += (uint32_t)(wide >> 32);
