@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dither.cli import compare, demo, finetune, methods, tasks
+from dither.cli import compare, demo, finetune, methods, perturb, tasks
 
-_COMMANDS = (demo, compare, finetune, tasks, methods)
+_COMMANDS = (demo, compare, finetune, perturb, tasks, methods)
 
 _EPILOG = """\
 examples:

@@ -1,0 +1,220 @@
+"""Whose parameters the tensors of a checkpoint are: the model's, built without its weights, or nobody's."""
+
+import contextlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from dither.checkpoint.blocks import same_bytes
+from dither.checkpoint.headers import FLOATS, StoredTensor
+from dither.checkpoint.index import CONFIG, Checkpoint
+
+Names = Literal["model", "file"]
+
+NOT_NOISED = "integer or quantised"
+_SCALE = re.compile(r"(^|[._])(scales?|scale_inv|absmax|quant_map|SCB|zeros?|zero_points?|amax)([._]|$)")
+_INSTEAD = "or noise the tensors under the names that they have in the file, with --names file"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model on the meta device with the dtypes of a checkpoint.
+
+    Attributes:
+        model: its parameters have the paths of the stored tensors, and no values.
+        kind: the class of the model, or "" where the names are the file's.
+        others: stored tensors that are no parameters, with the reason why they are left alone.
+    """
+
+    model: nn.Module
+    kind: str
+    others: Mapping[str, str]
+
+
+def architecture_of(checkpoint: Checkpoint, names: Names) -> Architecture:
+    """The parameters of a checkpoint: of the model that config.json names, or as they stand in the file.
+
+    Raises:
+        ValueError: there is no such model, or its names and shapes are not the file's.
+    """
+    if names not in ("model", "file"):
+        raise ValueError(f"names is {names!r}; it must be 'model' or 'file'")
+    scales = _scales(checkpoint.tensors)
+    if names == "file":
+        kept = {name: row for name, row in checkpoint.tensors.items() if name not in scales}
+        return Architecture(StoredNames(kept), "", scales)
+    model = _empty_model(checkpoint)
+    others = _compared(checkpoint, model, scales)
+    _untie(checkpoint, model)
+    for path, parameter in model.named_parameters(remove_duplicate=False):
+        if path in checkpoint.tensors:
+            _take_dtype(parameter, checkpoint.tensors[path])
+    return Architecture(model, type(model).__name__, others)
+
+
+class StoredNames(nn.Module):
+    """A stand-in for a model that nobody knows: its parameters are the tensors of the file."""
+
+    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+        super().__init__()
+        self._stored: dict[str, nn.Parameter] = {}
+        for name, row in tensors.items():
+            self._stored[name] = nn.Parameter(torch.empty(0, device="meta"))
+            _take_dtype(self._stored[name], row)
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """The tensors of the file, in its order."""
+        yield from self._stored.items()
+
+
+def _take_dtype(parameter: nn.Parameter, row: StoredTensor) -> None:
+    """Dtype and shape of the stored tensor; what is no float may stand for itself as bytes."""
+    parameter.requires_grad_(row.is_float and parameter.requires_grad)
+    dtype = FLOATS.get(row.dtype, torch.uint8)
+    parameter.data = torch.empty(row.shape, dtype=dtype, device="meta")
+
+
+def _empty_model(checkpoint: Checkpoint) -> Any:
+    """The model on the meta device, of the class that config.json names; no code of its own is run."""
+    import transformers
+
+    folder, config = checkpoint.folder, checkpoint.config
+    if config is None:
+        raise ValueError(f"{folder} has no {CONFIG}, so the model is not known; put it there, {_INSTEAD}")
+    named = config.get("architectures")
+    name = named[0] if isinstance(named, list) and named else None
+    kind = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+        raise ValueError(
+            f"{folder / CONFIG}: architectures is {named!r}, which names no model class of transformers "
+            f"{transformers.__version__}; name the class that saved the weights, {_INSTEAD}"
+        )
+    try:
+        settings = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        with torch.device("meta"), _safe_creation():
+            return kind(settings)
+    except Exception as error:  # whatever a config that does not fit may raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{folder / CONFIG}: no {name} can be built from it ({reason}); mend it, {_INSTEAD}"
+        ) from error
+
+
+def _safe_creation() -> contextlib.AbstractContextManager[Any]:
+    """What transformers itself needs for models that compute with tensors while they are built."""
+    from transformers import initialization
+
+    return getattr(initialization, "meta_device_safe_creation_ops", contextlib.nullcontext)()
+
+
+def _scales(tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
+    """The floating-point tensors that belong to quantised ones: noise on them is noise on everything."""
+    parents = {name.rpartition(".")[0] for name, row in tensors.items() if not row.is_float}
+    found = {}
+    for name in (name for name, row in tensors.items() if row.is_float):
+        parts = name.split(".")
+        above = [".".join(parts[:count]) for count in range(1, len(parts))]
+        parent = next((place for place in above if place in parents), None)
+        if parent is not None and _SCALE.search(name.removeprefix(parent + ".")):
+            found[name] = "scale of a quantised tensor"
+    return found
+
+
+def _compared(checkpoint: Checkpoint, model: Any, scales: Mapping[str, str]) -> dict[str, str]:
+    """Refuse a checkpoint that loading would rename or convert; returns what is no parameter, and why."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    buffers = set(model.state_dict()) - set(parameters)
+    ignored = _ignored(model)
+    others, unknown = {}, []
+    for name, row in checkpoint.tensors.items():
+        if name in parameters:
+            if row.is_float and row.shape != tuple(parameters[name].shape):
+                raise ValueError(
+                    f"{row.path}: tensor {name!r} has shape {list(row.shape)}, and {type(model).__name__} "
+                    f"wants {list(parameters[name].shape)}; take the {CONFIG} that belongs to the weights, "
+                    f"{_INSTEAD}"
+                )
+        elif not row.is_float:
+            others[name] = NOT_NOISED
+        elif name in scales:
+            others[name] = scales[name]
+        elif name in buffers or (ignored is not None and ignored.search(name)):
+            others[name] = "no parameter of the model"
+        else:
+            unknown.append(name)
+    missing = _missing(checkpoint, parameters)
+    if unknown or missing or (unknown := _converted(checkpoint, model, parameters)):
+        raise ValueError(_mismatch(checkpoint, type(model).__name__, unknown, missing))
+    return others
+
+
+def _missing(checkpoint: Checkpoint, parameters: Mapping[str, nn.Parameter]) -> list[str]:
+    """Parameters that no tensor of the file fills, neither under this name nor under a tied one."""
+    filled = {id(parameter) for path, parameter in parameters.items() if path in checkpoint.tensors}
+    quantised = {name.rpartition(".")[0] for name, row in checkpoint.tensors.items() if not row.is_float}
+    return [
+        path
+        for path, parameter in parameters.items()
+        if id(parameter) not in filled and path.rpartition(".")[0] not in quantised
+    ]
+
+
+def _ignored(model: Any) -> re.Pattern[str] | None:
+    """The names in files that a class of transformers leaves aside."""
+    patterns = [*(getattr(model, "_keys_to_ignore_on_load_unexpected", None) or [])]
+    return re.compile("|".join(f"({one})" for one in [*sorted(patterns), r"rotary_emb\.inv_freq$"]))
+
+
+def _converted(checkpoint: Checkpoint, model: Any, parameters: Mapping[str, nn.Parameter]) -> list[str]:
+    """The tensors that transformers would turn into others while it loads them under the same names."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    steps = get_model_conversion_mapping(model)
+    found = []
+    for name in (name for name in checkpoint.tensors if name in parameters):
+        for step in steps:
+            renamed, pattern = step.rename_source_key(name)
+            if pattern is not None and (renamed != name or getattr(step, "operations", None)):
+                found.append(name)
+    return found
+
+
+def _mismatch(checkpoint: Checkpoint, kind: str, unknown: list[str], missing: list[str]) -> str:
+    said = []
+    if unknown:
+        said.append(f"{len(unknown)} tensors of the file are none of its parameters (first: {unknown[0]!r})")
+    if missing:
+        said.append(f"{len(missing)} of its parameters are not in the file (first: {missing[0]!r})")
+    return (
+        f"{checkpoint.root} is not stored as {kind} has it: {' and '.join(said)}, so loading would rename, "
+        "convert or draw weights. Load it once and save it with model.save_pretrained(folder, "
+        f"save_original_format=False), {_INSTEAD}"
+    )
+
+
+def _untie(checkpoint: Checkpoint, model: Any) -> None:
+    """Tied parameters that are both stored, with different values, are two: transformers loads them so."""
+    tensors = checkpoint.tensors
+    for path, source in dict(getattr(model, "all_tied_weights_keys", {})).items():
+        if path in tensors and source in tensors and not same_bytes(tensors[path], tensors[source]):
+            home, _, leaf = path.rpartition(".")
+            setattr(model.get_submodule(home), leaf, nn.Parameter(torch.empty(0, device="meta")))
+    groups: defaultdict[int, list[str]] = defaultdict(list)
+    for path, parameter in model.named_parameters(remove_duplicate=False):
+        groups[id(parameter)] += [path] * (path in tensors)
+    for first, *rest in (group for group in groups.values() if group):
+        for path in rest:
+            if not same_bytes(tensors[first], tensors[path]):
+                raise ValueError(
+                    f"{checkpoint.root}: tensors {first!r} and {path!r} are tied in {type(model).__name__} "
+                    f"and differ in the file; set tie_word_embeddings to false in {CONFIG}, {_INSTEAD}"
+                )

@@ -1,0 +1,164 @@
+"""What a checkpoint consists of: a folder of one or several safetensors files, or one such file."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dither.checkpoint.headers import StoredFile, StoredTensor, read_header
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+SUFFIX = ".safetensors"
+MANIFEST = "dither.json"
+MARKS = "dither"  # the key in config.json under which transformers keeps model.config.dither
+_MAX_JSON = 100_000_000
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose headers are read and checked.
+
+    Attributes:
+        root: the folder, or the file.
+        files: with the weights, in the order of their names.
+        tensors: by name, in the order of the files.
+        config: what config.json says, or None where there is none.
+    """
+
+    root: Path
+    files: tuple[StoredFile, ...]
+    tensors: Mapping[str, StoredTensor]
+    config: Mapping[str, Any] | None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder and not a single file."""
+        return self.root.is_dir()
+
+    @property
+    def folder(self) -> Path:
+        """Where config.json lies, if there is one."""
+        return self.root if self.is_folder else self.root.parent
+
+    @property
+    def manifest(self) -> Path:
+        """Where dither.json lies, if the weights were noised before."""
+        return manifest_path(self.root, is_folder=self.is_folder)
+
+
+def manifest_path(root: Path, *, is_folder: bool) -> Path:
+    """dither.json in a folder, NAME.dither.json beside NAME.safetensors."""
+    return root / MANIFEST if is_folder else root.with_name(f"{root.stem}.{MANIFEST}")
+
+
+def open_checkpoint(root: Path) -> Checkpoint:
+    """Find the weights of a checkpoint and check all their headers.
+
+    Raises:
+        ValueError: there are none in safetensors, or something in them is not as it must be; the message
+            names the file and the tensor.
+        FileNotFoundError: there is nothing at `root`.
+    """
+    if not root.exists():
+        raise FileNotFoundError(f"{root} does not exist; give a checkpoint folder or a *{SUFFIX} file")
+    if not root.is_dir() and root.suffix != SUFFIX:
+        raise ValueError(f"{root} is no folder and no *{SUFFIX} file; dither reads no other format")
+    paths = _weight_files(root) if root.is_dir() else [root]
+    files = tuple(read_header(path) for path in paths)
+    tensors: dict[str, StoredTensor] = {}
+    for row in (row for file in files for row in file.tensors):
+        if row.name in tensors:
+            raise ValueError(
+                f"tensor {row.name!r} stands in {tensors[row.name].path.name} and in {row.path.name} of "
+                f"{root}; each may stand in one file only"
+            )
+        tensors[row.name] = row
+    if root.is_dir() and (root / INDEX).is_file():
+        _check_index(root, tensors)
+    folder = root if root.is_dir() else root.parent
+    config = read_json(inside(folder / CONFIG, folder)) if (folder / CONFIG).is_file() else None
+    return Checkpoint(root, files, tensors, config)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; what is none is a ValueError that names the file."""
+    if path.stat().st_size > _MAX_JSON:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_JSON} are read")
+    try:
+        value = json.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON file ({error}); fetch it again") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a {type(value).__name__}; it must be a JSON object")
+    return value
+
+
+def inside(path: Path, folder: Path) -> Path:
+    """A path in a folder with its links resolved; one that leads out of the folder is refused.
+
+    The cache of the Hugging Face Hub is known: there the files of a snapshot are links to its own blobs.
+    """
+    real, home = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    blobs = home.parent.parent / "blobs"
+    allowed = [home, blobs] if home.parent.name == "snapshots" else [home]
+    if not any(real.is_relative_to(place) for place in allowed):
+        raise ValueError(
+            f"{path} is a link that leads out of its folder, to {real}; dither does not follow it: put the "
+            f"file itself there (cp -rL {folder} makes such a copy)"
+        )
+    return real
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    single, index = folder / SINGLE, folder / INDEX
+    if index.is_file():
+        if single.exists():
+            raise ValueError(f"{folder} has {SINGLE} and {INDEX}; which one holds? Move the other away")
+        names = sorted(set(_weight_map(index).values()))
+        paths = [folder / name for name in names]
+    elif single.exists():
+        paths = [single]
+    else:
+        paths = sorted(folder.glob(f"*{SUFFIX}"))
+        if len(paths) != 1:
+            found = ", ".join(path.name for path in paths) or "none"
+            raise ValueError(
+                f"{folder} needs its weights in {SINGLE}, or in several files named by {INDEX}; *{SUFFIX} "
+                f"there: {found}. Weights in pickles are not read: where you trust them, load the model once "
+                "and save it with model.save_pretrained(folder)"
+            )
+    for path in paths:
+        if not inside(path, folder).is_file():
+            raise ValueError(f"{path} is missing, or no file, and {INDEX} names it; fetch it again")
+    return paths
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{index}: weight_map is missing or empty; it must map each tensor to its file")
+    for name, file in found.items():
+        plain = isinstance(file, str) and file == os.path.basename(file) and "\\" not in file
+        if not plain or "\0" in file or not file.endswith(SUFFIX) or file == SUFFIX:
+            raise ValueError(
+                f"{index}: weight_map gives tensor {name!r} the file {file!r}; it must be the name of a "
+                f"*{SUFFIX} file in the same folder, without a path"
+            )
+    return found
+
+
+def _check_index(folder: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    listed = _weight_map(folder / INDEX)
+    for name, file in listed.items():
+        if name not in tensors or tensors[name].path.name != file:
+            where = f"stands in {tensors[name].path.name}" if name in tensors else "stands in no file"
+            raise ValueError(f"{folder / INDEX}: tensor {name!r} should stand in {file} and {where}")
+    if extra := sorted(set(tensors) - set(listed)):
+        raise ValueError(
+            f"{folder / INDEX} does not list tensor {extra[0]!r} of {tensors[extra[0]].path.name}; fetch the "
+            "index again, so that it fits its files"
+        )

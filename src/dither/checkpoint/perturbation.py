@@ -1,0 +1,160 @@
+"""`perturb_checkpoint`: index, plan, stream, publish."""
+
+import json
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dither.checkpoint.architecture import Names
+from dither.checkpoint.blocks import BLOCK, Buffer
+from dither.checkpoint.companions import Companion, LeftOut, companions_of
+from dither.checkpoint.digests import BackgroundDigest
+from dither.checkpoint.index import CONFIG, MARKS, SUFFIX, manifest_path, open_checkpoint
+from dither.checkpoint.manifest import Digests, check_place, manifest_of
+from dither.checkpoint.plan import CheckpointPlan, Progress, silent
+from dither.checkpoint.publication import Publication, check_space, check_target, publication
+from dither.checkpoint.stream import NoisedFile
+from dither.methods.noisytune import NoisyTune
+from dither.record import Record
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `perturb_checkpoint` did.
+
+    Attributes:
+        record: every tensor, noised or skipped and why.
+        left_out: files that did not come along, and why.
+        size: bytes of weights written.
+        seconds: that it took.
+    """
+
+    record: Record
+    left_out: tuple[LeftOut, ...]
+    size: int
+    seconds: float
+
+
+def plan_checkpoint(
+    source: str | Path,
+    method: NoisyTune,
+    *,
+    seed: int | None = None,
+    names: Names = "model",
+    again: bool = False,
+) -> CheckpointPlan:
+    """What noising a checkpoint would do, from its headers alone; nothing is written.
+
+    Args:
+        source: a folder, or a safetensors file.
+        method: with all its settings.
+        seed: for a method whose own seed is None; None means 0.
+        names: "model" for the canonical names of the model that config.json names, so that the noise is that
+            of `dither.noisytune_`; "file" for the names in the file.
+        again: noise what was noised before, with fresh draws.
+
+    Returns:
+        The plan; `plan.record()` lists every tensor. Constant tensors show only when it is measured.
+
+    Raises:
+        ValueError: the checkpoint is damaged, noised before, or not stored as its model has it.
+
+    Example:
+        >>> from dither.builtin import MODEL_DIR
+        >>> plan_checkpoint(MODEL_DIR, NoisyTune(exclude="*bias")).record().counts()
+        {'noised': 32, 'skipped': 32}
+    """
+    return CheckpointPlan(open_checkpoint(Path(source)), method, seed=seed, names=names, again=again)
+
+
+def perturb_checkpoint(
+    source: str | Path,
+    target: str | Path,
+    method: NoisyTune,
+    *,
+    seed: int | None = None,
+    names: Names = "model",
+    again: bool = False,
+    block: int = BLOCK,
+    progress: Progress = silent,
+) -> Outcome:
+    """Write a copy of a checkpoint with noise on its weights; memory is bounded whatever its size.
+
+    Args:
+        source: a folder, or a safetensors file; it is not changed.
+        target: of the same kind; must not exist, and appears when it is whole.
+        method: with all its settings.
+        seed: for a method whose own seed is None; None means 0.
+        names: see `plan_checkpoint`.
+        again: noise what was noised before, with fresh draws.
+        block: bytes to work on at a time, a multiple of 8, >= 4096; the result does not depend on it.
+        progress: called after each block.
+
+    Returns:
+        The Outcome; its Record also lies in dither.json beside the weights.
+
+    Raises:
+        ValueError: see `plan_checkpoint`; or weights that are not finite, or a target that exists.
+        OSError: the target cannot be written; nothing of it is left.
+
+    Example:
+        >>> import tempfile
+        >>> from dither.builtin import MODEL_DIR
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     outcome = perturb_checkpoint(MODEL_DIR, Path(folder) / "noisy", NoisyTune(noise_lambda=0.1))
+        >>> outcome.record.counts()
+        {'noised': 62, 'skipped': 2}
+    """
+    began = time.perf_counter()
+    source, target = Path(source), Path(target)
+    buffer = Buffer(block)
+    if source.exists():  # else open_checkpoint says what is missing
+        check_target(source, target, is_folder=source.is_dir(), suffix=SUFFIX)
+        check_place(manifest_path(target, is_folder=source.is_dir()))
+    plan = plan_checkpoint(source, method, seed=seed, names=names, again=again)
+    kept, left = companions_of(plan.checkpoint)
+    files = plan.checkpoint.files
+    size = sum(file.size for file in files)
+    check_space(target, size + sum(row.size for row in kept))
+    plan.measure(buffer, progress)
+    is_folder, manifest = plan.checkpoint.is_folder, manifest_path(target, is_folder=source.is_dir())
+    with publication(target, is_folder=is_folder, order=(manifest.name, target.name)) as new:
+        streams = [NoisedFile(file, plan.noises(), buffer) for file in files]
+        digests = list(_write_files(new, streams, size, progress, alone=not is_folder))
+        changes = {name: change for stream in streams for name, change in stream.changes.items()}
+        record = plan.record(changes)
+        _bring_along(new, kept, plan)
+        _write_json(new, manifest.name, manifest_of(plan, record, digests, left))
+    return Outcome(record, tuple(left), size, time.perf_counter() - began)
+
+
+def _write_files(
+    new: Publication, streams: Iterable[NoisedFile], size: int, progress: Progress, *, alone: bool
+) -> Iterable[Digests]:
+    done = 0
+    for stream in streams:
+        name = new.target.name if alone else stream.stored.path.name
+        with new.create(name) as file, closing(BackgroundDigest(BLOCK)) as digest:
+            for _, block in stream:
+                file.write(block)
+                digest.update(block)
+                done += len(block)
+                progress("write", done, size)
+            written = digest.hexdigest()
+        yield Digests(stream.stored.path.name, stream.source_digest, written)
+
+
+def _bring_along(new: Publication, kept: Iterable[Companion], plan: CheckpointPlan) -> None:
+    for row in kept:
+        if row.name == CONFIG and plan.noised:
+            _write_json(new, CONFIG, {**(plan.checkpoint.config or {}), MARKS: plan.marks_after})
+        else:
+            new.copy(row.source, row.name)
+
+
+def _write_json(new: Publication, name: str, values: dict[str, Any]) -> None:
+    with new.create(name) as file:
+        file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,0 +1,215 @@
+"""What will be done to a checkpoint: every tensor with its noise, or the reason why it gets none."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from dither.checkpoint.architecture import Names, architecture_of
+from dither.checkpoint.blocks import Buffer, check_unchanged
+from dither.checkpoint.headers import StoredTensor
+from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, read_json
+from dither.core.draws import check_seed, stream_key
+from dither.core.kernels import backend_names, moments
+from dither.core.names import NamedParameter
+from dither.core.noise import Change, Noise
+from dither.core.statistics import Moments, combine, float32
+from dither.marks import Mark
+from dither.methods.noisytune import NoisyTune
+from dither.methods.settings import recipe_hash
+from dither.methods.targets import Target, targets
+from dither.record import Record, TensorRecord
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done ("measure", "write", "verify"), bytes done and bytes in all."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """A `Progress` that says nothing."""
+
+
+class CheckpointPlan:
+    """What noising a checkpoint will do: made from headers, then measured, then executed by `stream`.
+
+    Args:
+        checkpoint: from `open_checkpoint`.
+        method: with all its settings.
+        seed: for a method whose own seed is None; None means 0.
+        names: "model" for canonical names of the model that config.json names; "file" for the file's.
+        again: noise a checkpoint that was noised before, with fresh draws.
+
+    Attributes:
+        rows: a target for each parameter, in the model's order.
+        others: stored tensors that are no parameters, with the reason why they are left alone.
+        stds: of each noised tensor, by canonical name; empty until `measure`.
+        step: how often the checkpoint was noised before: the counter word of the draws.
+
+    Raises:
+        ValueError: see `open_checkpoint`, `architecture_of` and `targets`; or it was noised before.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        method: NoisyTune,
+        *,
+        seed: int | None = None,
+        names: Names = "model",
+        again: bool = False,
+    ) -> None:
+        if not isinstance(method, NoisyTune):
+            raise TypeError(f"method is {method!r}; a checkpoint is noised by dither.NoisyTune(...)")
+        self.checkpoint, self.method, self.names = checkpoint, method, names
+        own_seed = method.seed if method.seed is not None else seed
+        self.seed = check_seed(0 if own_seed is None else own_seed)
+        self.recipe = method.recipe(self.seed)
+        self.mark = Mark(recipe_hash(self.recipe), self.recipe)
+        self.marks = marks_of(checkpoint)
+        self.step = len(self.marks)
+        _check_marks(checkpoint, self.marks, self.mark, again=again)
+        architecture = architecture_of(checkpoint, names)
+        self.kind, self.others = architecture.kind, architecture.others
+        rows = targets(architecture.model, method, stored=True)
+        self._copies = _copies(checkpoint, rows)
+        self.rows = [row for row in rows if _owner(row) in self._copies]
+        self.stds: dict[str, float] = {}
+        self._constant: set[str] = set()
+
+    @property
+    def noised(self) -> list[Target]:
+        """The targets that get noise; before `measure` also those that will prove to be constant."""
+        return [row for row in self.rows if row.reason is None and row.named.name not in self._constant]
+
+    def stored(self, row: Target) -> StoredTensor:
+        """The first tensor of the files that holds the values of a target."""
+        return self.checkpoint.tensors[self._copies[_owner(row)][0]]
+
+    def measure(self, buffer: Buffer, progress: Progress = silent) -> None:
+        """First pass: the statistics of what will be noised; what is not finite is refused by name."""
+        rows, found, done = self.noised, [], 0
+        total = sum(self.stored(row).size for row in rows)
+        for row in rows:
+            tensor, parts = self.stored(row), []
+            with tensor.path.open("rb", buffering=0) as file:
+                for _, count in buffer.read(file, tensor):
+                    parts += moments([buffer.values(count, tensor)])
+                    done += count
+                    progress("measure", done, total)
+            found.append(combine(parts))
+            _check_finite(tensor, row, found[-1])
+        for stored in self.checkpoint.files:
+            check_unchanged(stored)
+        self._take(rows, found)
+
+    def _take(self, rows: Sequence[Target], found: Sequence[Moments]) -> None:
+        names = [row.named.name for row in rows]
+        self.stds = {name: one.std for name, one in zip(names, found, strict=True)}
+        self._constant = {name for name, std in self.stds.items() if std == 0.0}
+        if self.method.across == "model":
+            pooled = combine(one for one in found if one.std > 0.0).std
+            self.stds = dict.fromkeys(names, pooled)
+
+    def noises(self) -> dict[str, Noise]:
+        """The noise of each stored tensor that gets some; copies of a tied one get the same."""
+        return {path: self._noise(row) for row in self.noised for path in self._copies[row.named.name]}
+
+    def _noise(self, row: Target) -> Noise:
+        name, method = row.named.name, self.method
+        return Noise(
+            key=stream_key(self.seed, method.family, name),
+            scale=float32(row.strength * self.stds[name]),
+            step=self.step,
+            law=method.law,
+            keep_zeros=method.zeros == "keep",
+            rounding=method.rounding,
+        )
+
+    @property
+    def marks_after(self) -> list[dict[str, Any]]:
+        """The marks of the result, oldest first; no new one where nothing is noised."""
+        return [*self.marks, *([asdict(self.mark)] if self.noised else [])]
+
+    def record(self, changes: Mapping[str, Change] | None = None) -> Record:
+        """Account for every tensor; with `changes` by the name of the stored tensor, after the write."""
+        rows = [self._tensor_record(row, changes or {}) for row in self.rows]
+        for path, reason in self.others.items():
+            rows.append(_untouched(self.checkpoint.tensors[path], reason))
+        return Record(
+            recipe=self.recipe,
+            recipe_hash=self.mark.hash,
+            backend=backend_names([torch.empty(0)]),
+            threads=torch.get_num_threads(),
+            tensors=tuple(rows),
+            message="" if self.names == "model" else "noised under the names as they stand in the file",
+        )
+
+    def _tensor_record(self, row: Target, changes: Mapping[str, Change]) -> TensorRecord:
+        name, is_first = row.named.name, row.named.tied_to is None
+        reason = row.reason or ("constant" if is_first and name in self._constant else None)
+        blank = TensorRecord.of(row, reason, std=self.stds.get(name) if is_first else None)
+        if not self.stored(row).is_float:
+            blank = replace(blank, dtype=self.stored(row).dtype)
+        change = None if reason else changes.get(self.stored(row).name)
+        return blank if change is None else blank.with_change(change, change.elements)
+
+
+def marks_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """The marks of earlier noise: in config.json of a folder, in the manifest beside a single file."""
+    if checkpoint.is_folder:
+        where, found = checkpoint.folder / CONFIG, (checkpoint.config or {}).get(MARKS)
+    if not checkpoint.is_folder or checkpoint.config is None:
+        where = checkpoint.manifest
+        found = read_json(where).get("marks") if where.is_file() else None
+    marks = found or []
+    whole = isinstance(marks, list) and all(
+        isinstance(row, dict) and isinstance(row.get("hash"), str) for row in marks
+    )
+    if not whole:
+        raise ValueError(f"{where}: the marks of earlier noise are {marks!r}; another program wrote them")
+    return list(marks)
+
+
+def _check_marks(
+    checkpoint: Checkpoint, marks: Sequence[Mapping[str, Any]], mark: Mark, *, again: bool
+) -> None:
+    hashes = [row["hash"] for row in marks]
+    if again or not hashes:
+        return
+    same = mark.hash in hashes
+    said = "this very recipe" if same else f"recipe {hashes[-1]}, now {mark.hash} is asked for"
+    raise ValueError(
+        f"{checkpoint.root} was noised before with {said}; "
+        + ("it is what you want already, " if same else "take the original weights, ")
+        + "or add fresh noise on top with --again"
+    )
+
+
+def _owner(row: Target) -> str:
+    return row.named.tied_to or row.named.name
+
+
+def _copies(checkpoint: Checkpoint, rows: Sequence[Target]) -> dict[str, list[str]]:
+    """The stored tensors that hold each parameter, by its canonical name: several for a tied one."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row.named.path in checkpoint.tensors:
+            found[_owner(row)].append(row.named.path)
+    return dict(found)
+
+
+def _check_finite(tensor: StoredTensor, row: Target, found: Moments) -> None:
+    if found.nonfinite:
+        raise ValueError(
+            f"{tensor.path}: tensor {tensor.name!r} holds NaN or infinite values; nothing was written. It is "
+            f"{found.nonfinite} of {math.prod(tensor.shape)} elements; repair the checkpoint, or leave the "
+            f"tensor out with exclude={row.named.name!r}"
+        )
+
+
+def _untouched(tensor: StoredTensor, reason: str) -> TensorRecord:
+    empty = torch.nn.Parameter(torch.empty(tensor.shape, device="meta"), requires_grad=False)
+    row = Target(NamedParameter(tensor.name, tensor.name, empty), 0.0, reason)
+    return replace(TensorRecord.of(row, reason, std=None), dtype=tensor.dtype)

@@ -1,0 +1,206 @@
+"""Which tensors are noised, under which names, and which checkpoints are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stored_files import load, normal, save
+
+import dither
+from dither.builtin import MODEL_DIR
+from dither.checkpoint import perturb_checkpoint, plan_checkpoint
+
+NOISE = dither.NoisyTune(seed=1)
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    """Change config.json; None takes a key out."""
+    path = folder / "config.json"
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+
+
+def renamed(folder: Path, old: str, new: str) -> None:
+    """Save the weights under other names."""
+    tensors = {name.replace(old, new, 1): value for name, value in load(folder).items()}
+    save(folder / "model.safetensors", tensors)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "bert.",
+            "",
+            r"39 tensors of the file are none of its parameters \(first: 'embeddings\.\w+.*'\) and 39 of",
+        ),
+        (
+            "LayerNorm.weight",
+            "LayerNorm.gamma",
+            "5 tensors of the file are none .* and 5 of its parameters are not",
+        ),
+        ("classifier.", "score.", r"\(first: 'score\.\w+'\) .*with --names file"),
+    ],
+)
+def test_names_that_loading_would_change_are_refused(
+    old: str, new: str, message: str, saved: Any, tmp_path: Path
+) -> None:
+    source = saved("BertForSequenceClassification")
+    renamed(source, old, new)
+    with pytest.raises(
+        ValueError, match=rf"(?s)is not stored as BertForSequenceClassification has it: .*{message}"
+    ):
+        plan_checkpoint(source, NOISE)
+    record = perturb_checkpoint(source, tmp_path / "noisy", NOISE, names="file").record
+    assert record.message == "noised under the names as they stand in the file"
+    assert record.counts()["noised"] > 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architectures": None}, "architectures is None, which names no model class of transformers"),
+        ({"architectures": ["AutoConfig"]}, r"architectures is \['AutoConfig'\], which names no model class"),
+        ({"architectures": ["no such"]}, "which names no model class"),
+        (
+            {"vocab_size": 21},
+            r"'bert\.embeddings\.word_embeddings\.weight' has shape \[20, 8\], and .* wants \[21, 8\]",
+        ),
+        ({"num_hidden_layers": 3}, "16 of its parameters are not in the file"),
+        ({"hidden_size": 9}, "no BertForSequenceClassification can be built from it .*multiple of"),
+        ({"model_type": "nothing", "auto_map": {"AutoConfig": "x.y"}}, "can be built from it"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(changes: dict[str, Any], message: str, saved: Any) -> None:
+    source = saved("BertForSequenceClassification")
+    edit(source, **changes)
+    with pytest.raises(ValueError, match=message):
+        plan_checkpoint(source, NOISE)
+
+
+def test_experts_stored_one_by_one_are_refused_and_stored_together_noised(tmp_path: Path) -> None:
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 2, "pad_token_id": 0}
+    with torch.random.fork_rng(devices=[]):
+        model = MixtralForCausalLM(MixtralConfig(**sizes))
+    model.save_pretrained(tmp_path / "apart")
+    model.save_pretrained(tmp_path / "together", save_original_format=False)
+    with pytest.raises(ValueError, match=r"experts\.0\.w1\.weight'.*save_original_format=False\), or noise"):
+        plan_checkpoint(tmp_path / "apart", NOISE)
+    perturb_checkpoint(tmp_path / "together", tmp_path / "noisy", NOISE)
+    dither.apply_(model, NOISE)
+    state = model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in load(tmp_path / "noisy").items())
+
+
+def test_a_tensor_that_loading_would_transpose_is_refused(saved: Any, monkeypatch: Any) -> None:
+    from transformers import conversion_mapping
+    from transformers.core_model_loading import Transpose, WeightConverter
+
+    source = saved("BertModel")
+    step = WeightConverter("pooler.dense.weight", "pooler.dense.weight", operations=[Transpose(0, 1)])
+    monkeypatch.setattr(conversion_mapping, "get_model_conversion_mapping", lambda model: [step])
+    with pytest.raises(
+        ValueError, match=r"1 tensors of the file .* \(first: 'pooler\.dense\.weight'\), so loading"
+    ):
+        plan_checkpoint(source, NOISE)
+
+
+def test_a_single_file_without_a_config_needs_its_own_names(tmp_path: Path) -> None:
+    source = save(tmp_path / "x.safetensors", {"module.w": normal((3, 3))})
+    with pytest.raises(ValueError, match=r"has no config\.json, so the model is not known; .*--names file"):
+        plan_checkpoint(source, NOISE)
+    (row,) = plan_checkpoint(source, NOISE, names="file").record().tensors
+    assert (row.name, row.path) == ("w", "module.w")
+
+
+QUANTISED = {
+    "a.qweight": torch.ones(4, 4, dtype=torch.int32),
+    "a.scales": normal((4, 2)),
+    "a.bias": normal((4,)),
+    "b.weight": torch.ones(4, 4).to(torch.float8_e4m3fn),
+    "b.weight_scale_inv": normal((2, 2)),
+    "c.weight": torch.ones(8, 1, dtype=torch.uint8),
+    "c.weight.absmax": normal((8,)),
+    "d.weight": normal((4, 4)),
+    "norm.scale": normal((4,)),
+}
+
+
+def test_integers_and_scales_of_quantised_tensors_are_left_alone(tmp_path: Path) -> None:
+    tensors = QUANTISED
+    source = save(tmp_path / "x.safetensors", tensors)
+    record = perturb_checkpoint(source, tmp_path / "y.safetensors", NOISE, names="file").record
+    scale, whole = "scale of a quantised tensor", "integer or quantised"
+    found = {row.name: (row.reason, row.dtype) for row in record.tensors if row.reason}
+    assert found == {
+        "a.qweight": (whole, "I32"),
+        "a.scales": (scale, "F32"),
+        "b.weight": (whole, "F8_E4M3"),
+        "b.weight_scale_inv": (scale, "F32"),
+        "c.weight": (whole, "U8"),
+        "c.weight.absmax": (scale, "F32"),
+    }
+    after = load(tmp_path / "y.safetensors")
+    changed = {name for name in tensors if not torch.equal(after[name].float(), tensors[name].float())}
+    assert changed == {"a.bias", "d.weight", "norm.scale"}
+
+
+def test_a_quantised_model_under_its_names(saved: Any) -> None:
+    source = saved("BertForSequenceClassification")
+    tensors = load(source)
+    layer = "bert.encoder.layer.0.output.dense"
+    del tensors[f"{layer}.weight"]
+    tensors |= {f"{layer}.qweight": torch.ones(2, 2, dtype=torch.int32), f"{layer}.scales": normal((2,))}
+    tensors["bert.embeddings.position_ids"] = torch.arange(16)
+    save(source / "model.safetensors", tensors)
+    rows = {row.path: row.reason for row in plan_checkpoint(source, NOISE).record().tensors}
+    assert f"{layer}.weight" not in rows
+    assert rows[f"{layer}.qweight"] == rows["bert.embeddings.position_ids"] == "integer or quantised"
+    assert rows[f"{layer}.scales"] == "scale of a quantised tensor"
+    assert rows[f"{layer}.bias"] is None
+
+
+def test_a_pattern_that_fits_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"exclude='\*biass' fits none of the 62 tensors"):
+        plan_checkpoint(MODEL_DIR, dither.NoisyTune(exclude="*biass"))
+
+
+def test_a_method_for_training_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"a checkpoint is noised by dither\.NoisyTune"):
+        plan_checkpoint(MODEL_DIR, dither.PATS())  # type: ignore[arg-type]
+
+
+def test_what_was_noised_is_not_noised_again(saved: Any, tmp_path: Path) -> None:
+    perturb_checkpoint(saved("BertModel"), tmp_path / "once", NOISE)
+    with pytest.raises(
+        ValueError, match=r"once was noised before with this very recipe; it is what you want"
+    ):
+        plan_checkpoint(tmp_path / "once", NOISE)
+    with pytest.raises(ValueError, match=r"with recipe \w+, now \w+ is asked for; take the original weights"):
+        plan_checkpoint(tmp_path / "once", dither.NoisyTune(seed=2), names="file")
+    one, two, three = (tmp_path / f"{name}.safetensors" for name in "abc")
+    save(one, {"w": normal((3, 3))})
+    perturb_checkpoint(one, two, NOISE, names="file")
+    with pytest.raises(ValueError, match=r"b\.safetensors was noised before"):
+        perturb_checkpoint(two, three, NOISE, names="file")
+
+
+def test_marks_that_are_none_are_refused(saved: Any) -> None:
+    source = saved("BertModel")
+    edit(source, dither="yes")
+    with pytest.raises(ValueError, match=r"config\.json: the marks of earlier noise are 'yes'"):
+        plan_checkpoint(source, NOISE)
+
+
+def test_strength_zero_is_a_copy_without_a_mark(saved: Any, tmp_path: Path) -> None:
+    source = saved("BertModel")
+    perturb_checkpoint(source, tmp_path / "copy", dither.NoisyTune(noise_lambda=0.0))
+    for name in ("model.safetensors", "config.json"):
+        assert (tmp_path / "copy" / name).read_bytes() == (source / name).read_bytes()
