@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dither.core.draws import check_seed, stream_key
 from dither.core.kernels import backend_names, perturb_
 from dither.core.noise import Change, Noise
-from dither.core.statistics import Moments, combine, float32
 from dither.marks import Mark, ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.plain import Plain
-from dither.methods.settings import recipe_hash
+from dither.methods.settings import recipe_hash, seed_of
 from dither.methods.targets import Target, finite_moments, targets
 from dither.record import Record, TensorRecord
 
@@ -131,8 +129,7 @@ class Plan:
                 "dither.PATS(...) use dither.attach(method, optimizer, model, total_steps=...)"
             )
         self.method = method
-        own_seed = method.seed if method.seed is not None else seed
-        self.seed = check_seed(0 if own_seed is None else own_seed)
+        self.seed = seed_of(method, seed)
         self.rows: list[Target] = []
         self.recipe: dict[str, object] = {"method": method.family, "seed": self.seed}
         if isinstance(method, NoisyTune):
@@ -154,26 +151,17 @@ class Plan:
 
     def measure(self) -> None:
         """Take the statistics; refuse weights that are not finite; leave constant tensors out."""
-        rows = self.noised
-        found = finite_moments(rows)
-        self.stds = {row.named.name: moment.std for row, moment in zip(rows, found, strict=True)}
-        self.constant = {name for name, std in self.stds.items() if std == 0.0}
-        if isinstance(self.method, NoisyTune) and self.method.across == "model":
-            shared = _pooled(self.rows, found, self.stds).std
-            self.stds = dict.fromkeys(self.stds, shared)
+        if isinstance(self.method, NoisyTune):
+            rows = self.noised
+            names = [row.named.name for row in rows]
+            found = dict(zip(names, finite_moments(rows), strict=True))
+            self.stds, self.constant = self.method.spreads(found)
 
     def noise(self, row: Target, step: int) -> Noise:
         """The description of one tensor's noise."""
         assert isinstance(self.method, NoisyTune)
         name = row.named.name
-        return Noise(
-            key=stream_key(self.seed, self.method.family, name),
-            scale=float32(row.strength * self.stds[name]),
-            step=step,
-            law=self.method.law,
-            keep_zeros=self.method.zeros == "keep",
-            rounding=self.method.rounding,
-        )
+        return self.method.noise(name, strength=row.strength, std=self.stds[name], seed=self.seed, step=step)
 
     def write(self, marks: ModelMarks) -> Record:
         """Write the noise and mark the model; a failure on the way marks it as partly noised."""
@@ -182,8 +170,8 @@ class Plan:
             if self.rows and "strength 0" not in record.skipped():
                 logger.warning("no tensor was noised: %s", record.summary())
             return record
-        step, rows = marks.applied, self.noised
-        noises = [self.noise(row, step=step) for row in rows]
+        step = marks.applied
+        noises = [self.noise(row, step=step) for row in self.noised]
         with marks.writing(self.mark):
             changes = perturb_(self.parameters, noises)
         return self.record(changes)
@@ -206,9 +194,3 @@ class Plan:
         reason = reason or ("not written" if message else None)
         blank = TensorRecord.of(row, reason, std=self.stds.get(name) if is_first else None)
         return blank if reason or change is None else blank.with_change(change, change.elements)
-
-
-def _pooled(rows: Sequence[Target], found: Sequence[Moments], stds: dict[str, float]) -> Moments:
-    """Moments of all measured tensors together but the constant ones."""
-    names = [row.named.name for row in rows if row.reason is None]
-    return combine(moment for name, moment in zip(names, found, strict=True) if stds[name] > 0.0)

@@ -12,10 +12,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from dither.core.draws import check_seed
 from dither.core.kernels import backend_names
 from dither.methods.pats import PATS
-from dither.methods.settings import recipe_hash
+from dither.methods.settings import recipe_hash, seed_of
 from dither.methods.targets import Target, finite_moments, optimizer_targets
 from dither.record import Record, TensorRecord
 from dither.steps import AVERAGE, GroupState, GroupStates, StepNoise
@@ -74,9 +73,8 @@ def attach(
             f"attach() takes a dither.PATS(...) first, then the optimizer and the model, not {what}; "
             "NoisyTune works before training: dither.apply_(model, method)"
         )
-    own_seed = method.seed if method.seed is not None else seed
     inner = base_optimizer(optimizer)
-    handle = Handle(method, inner, model, total_steps, check_seed(0 if own_seed is None else own_seed))
+    handle = Handle(method, inner, model, total_steps, seed_of(method, seed))
     handle.adopt(reset=reset)
     return handle
 

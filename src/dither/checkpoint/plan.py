@@ -1,6 +1,5 @@
 """What will be done to a checkpoint: every tensor with its noise, or the reason why it gets none."""
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -12,15 +11,14 @@ from dither.checkpoint.architecture import Names, architecture_of
 from dither.checkpoint.blocks import Buffer, check_unchanged
 from dither.checkpoint.headers import StoredTensor
 from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, read_json
-from dither.core.draws import check_seed, stream_key
 from dither.core.kernels import backend_names, moments
 from dither.core.names import NamedParameter
 from dither.core.noise import Change, Noise
-from dither.core.statistics import Moments, combine, float32
+from dither.core.statistics import Moments, combine
 from dither.marks import Mark
 from dither.methods.noisytune import NoisyTune
-from dither.methods.settings import recipe_hash
-from dither.methods.targets import Target, targets
+from dither.methods.settings import recipe_hash, seed_of
+from dither.methods.targets import Target, refuse_nonfinite, targets
 from dither.record import Record, TensorRecord
 
 Progress = Callable[[str, int, int], None]
@@ -63,8 +61,7 @@ class CheckpointPlan:
         if not isinstance(method, NoisyTune):
             raise TypeError(f"method is {method!r}; a checkpoint is noised by dither.NoisyTune(...)")
         self.checkpoint, self.method, self.names = checkpoint, method, names
-        own_seed = method.seed if method.seed is not None else seed
-        self.seed = check_seed(0 if own_seed is None else own_seed)
+        self.seed = seed_of(method, seed)
         self.recipe = method.recipe(self.seed)
         self.mark = Mark(recipe_hash(self.recipe), self.recipe)
         self.marks = marks_of(checkpoint)
@@ -89,7 +86,8 @@ class CheckpointPlan:
 
     def measure(self, buffer: Buffer, progress: Progress = silent) -> None:
         """First pass: the statistics of what will be noised; what is not finite is refused by name."""
-        rows, found, done = self.noised, [], 0
+        rows, done = self.noised, 0
+        found: dict[str, Moments] = {}
         total = sum(self.stored(row).size for row in rows)
         for row in rows:
             tensor, parts = self.stored(row), []
@@ -98,33 +96,21 @@ class CheckpointPlan:
                     parts += moments([buffer.values(count, tensor)])
                     done += count
                     progress("measure", done, total)
-            found.append(combine(parts))
-            _check_finite(tensor, row, found[-1])
+            found[row.named.name] = combine(parts)
+            where = f"{tensor.path}: tensor {tensor.name!r}"
+            refuse_nonfinite(found[row.named.name], where, row.named.name)
         for stored in self.checkpoint.files:
             check_unchanged(stored)
-        self._take(rows, found)
-
-    def _take(self, rows: Sequence[Target], found: Sequence[Moments]) -> None:
-        names = [row.named.name for row in rows]
-        self.stds = {name: one.std for name, one in zip(names, found, strict=True)}
-        self._constant = {name for name, std in self.stds.items() if std == 0.0}
-        if self.method.across == "model":
-            pooled = combine(one for one in found if one.std > 0.0).std
-            self.stds = dict.fromkeys(names, pooled)
+        self.stds, self._constant = self.method.spreads(found)
 
     def noises(self) -> dict[str, Noise]:
         """The noise of each stored tensor that gets some; copies of a tied one get the same."""
         return {path: self._noise(row) for row in self.noised for path in self._copies[row.named.name]}
 
     def _noise(self, row: Target) -> Noise:
-        name, method = row.named.name, self.method
-        return Noise(
-            key=stream_key(self.seed, method.family, name),
-            scale=float32(row.strength * self.stds[name]),
-            step=self.step,
-            law=method.law,
-            keep_zeros=method.zeros == "keep",
-            rounding=method.rounding,
+        name = row.named.name
+        return self.method.noise(
+            name, strength=row.strength, std=self.stds[name], seed=self.seed, step=self.step
         )
 
     @property
@@ -198,15 +184,6 @@ def _copies(checkpoint: Checkpoint, rows: Sequence[Target]) -> dict[str, list[st
         if row.named.path in checkpoint.tensors:
             found[_owner(row)].append(row.named.path)
     return dict(found)
-
-
-def _check_finite(tensor: StoredTensor, row: Target, found: Moments) -> None:
-    if found.nonfinite:
-        raise ValueError(
-            f"{tensor.path}: tensor {tensor.name!r} holds NaN or infinite values; nothing was written. It is "
-            f"{found.nonfinite} of {math.prod(tensor.shape)} elements; repair the checkpoint, or leave the "
-            f"tensor out with exclude={row.named.name!r}"
-        )
 
 
 def _untouched(tensor: StoredTensor, reason: str) -> TensorRecord:

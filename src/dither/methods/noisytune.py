@@ -4,12 +4,14 @@ C. Wu, F. Wu, T. Qi and Y. Huang, "NoisyTune: A Little Noise Can Help You Finetu
 Better", ACL 2022 (short papers), https://doi.org/10.18653/v1/2022.acl-short.76.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dither.core.draws import LAWS
-from dither.core.noise import Law, Rounding
+from dither.core.draws import LAWS, stream_key
+from dither.core.noise import Law, Noise, Rounding
 from dither.core.selection import Patterns, Strength
+from dither.core.statistics import Moments, combine, float32
 from dither.methods.settings import check_choice, check_common, recipe_of
 
 
@@ -74,6 +76,41 @@ class NoisyTune:
         check_choice("zeros", self.zeros, ("keep", "noise"))
         check_choice("law", self.law, tuple(LAWS))
         check_choice("across", self.across, ("tensor", "model"))
+
+    def spreads(self, found: Mapping[str, Moments]) -> tuple[dict[str, float], set[str]]:
+        """What scales the noise of each tensor, and which tensors are constant and get none.
+
+        Args:
+            found: the moments of the tensors to be noised, by name.
+
+        Returns:
+            std of each, or of all but the constant ones together where across is "model"; names.
+        """
+        stds = {name: one.std for name, one in found.items()}
+        constant = {name for name, std in stds.items() if std == 0.0}
+        if self.across == "model":
+            together = combine(one for name, one in found.items() if name not in constant)
+            stds = dict.fromkeys(stds, together.std)
+        return stds, constant
+
+    def noise(self, name: str, *, strength: float, std: float, seed: int, step: int) -> Noise:
+        """The description of one tensor's noise.
+
+        Args:
+            name: canonical.
+            strength: its λ.
+            std: from `spreads`.
+            seed: of the draws.
+            step: how often the weights were noised before.
+        """
+        return Noise(
+            key=stream_key(seed, self.family, name),
+            scale=float32(strength * std),
+            step=step,
+            law=self.law,
+            keep_zeros=self.zeros == "keep",
+            rounding=self.rounding,
+        )
 
     def recipe(self, seed: int) -> dict[str, object]:
         """Everything that determines the noise, as JSON values."""

@@ -27,6 +27,15 @@ def check_common(method: Any) -> None:
             raise TypeError(f"{field.name} is {getattr(method, field.name)!r}; it must be True or False")
 
 
+def seed_of(method: Any, seed: int | None) -> int:
+    """The seed of a method's draws: its own, else the caller's, else 0.
+
+    Raises:
+        ValueError, TypeError: it is no whole number in [0, 2^64).
+    """
+    return check_seed(next((one for one in (method.seed, seed) if one is not None), 0))
+
+
 def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse a value that is none of the choices.
 

@@ -109,13 +109,17 @@ def finite_moments(rows: Sequence[Target]) -> list[Moments]:
     """The moments of some targets; values that are not finite are refused by the tensor's name."""
     found = moments([row.named.parameter for row in rows])
     for row, moment in zip(rows, found, strict=True):
-        if moment.nonfinite:
-            raise ValueError(
-                f"tensor {row.named.name!r} holds NaN or infinite values; nothing was written. It is "
-                f"{moment.nonfinite} of {moment.count} elements; repair the checkpoint, or leave the tensor "
-                f"out with exclude={row.named.name!r}"
-            )
+        refuse_nonfinite(moment, f"tensor {row.named.name!r}", row.named.name)
     return found
+
+
+def refuse_nonfinite(found: Moments, where: str, name: str) -> None:
+    """Refuse a tensor with NaN or infinite values; `where` names it, `name` is its canonical one."""
+    if found.nonfinite:
+        raise ValueError(
+            f"{where} holds NaN or infinite values; nothing was written. It is {found.nonfinite} of "
+            f"{found.count} elements; repair the checkpoint, or leave the tensor out with exclude={name!r}"
+        )
 
 
 def refuse_unwhole(row: NamedParameter) -> None:
