@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from tiny_encoder import requests_of, save_encoder, write_task
 
-from dither.bench.executors import RunError, run_in_processes
+from dither.bench.executors import RunError
+from dither.bench.executors.processes import run_in_processes
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """The comparison: make the runs that are missing, and say what they tell."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dither.bench.executors import run_in_processes
+from dither.bench.executors import Executor
+from dither.bench.executors.processes import run_in_processes
 from dither.bench.plan import Plan
 from dither.bench.run import RunRequest, require_tensorboard
 from dither.results import Ledger, LedgerError, RunResult
@@ -38,6 +40,7 @@ def make_runs(
     out: str | Path,
     *,
     jobs: int = 1,
+    executor: Executor | None = None,
     margin: float | None = None,
     tensorboard: bool = False,
     progress: Progress = lambda result, done, total: None,
@@ -49,7 +52,8 @@ def make_runs(
     Args:
         plan: what to run.
         out: the output folder; of this experiment, or new.
-        jobs: runs at a time.
+        jobs: runs at a time, in processes of this machine.
+        executor: makes the runs elsewhere; None for those processes.
         margin: of the equivalence test, in points; None for no such test. It belongs to the plan: a
             folder keeps the one that it was made with.
         tensorboard: write curves below `out/tensorboard`.
@@ -73,14 +77,12 @@ def make_runs(
             missing = [_with_curves(request, Path(out)) for request in missing]
         done = len(requests) - len(missing)
         progress(None, done, len(requests))
-        results = run_in_processes(missing, jobs)
-        try:
+        # Closing ends what runs, also when recording failed.
+        with closing(executor(missing) if executor else run_in_processes(missing, jobs)) as results:
             for result in results:
                 ledger.add(result)
                 done += 1
                 progress(result, done, len(requests))
-        finally:
-            results.close()  # type: ignore[attr-defined]  # ends the processes also when recording failed
 
 
 def _with_curves(request: RunRequest, out: Path) -> RunRequest:

@@ -1,25 +1,22 @@
-"""Where runs are made: in processes of this machine, each with its own torch."""
+"""Runs in processes of this machine, each with its own torch."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
+from dither.bench.executors import RunError
 from dither.bench.run import RunRequest, run
 from dither.results import RunResult
 
 
-class RunError(RuntimeError):
-    """A run ended by an error, not by a result; the runs recorded before it are kept."""
-
-
-def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Iterator[RunResult]:
+def run_in_processes(requests: Sequence[RunRequest], jobs: int) -> Generator[RunResult, None, None]:
     """Make runs in `jobs` processes at a time and yield their results as they come.
 
     Args:

@@ -1,0 +1,22 @@
+"""Where runs are made: an executor takes requests and yields results as they come."""
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from dither.bench.run import RunRequest
+from dither.results import RunResult
+
+
+class RunError(RuntimeError):
+    """A run ended by an error, not by a result; the runs recorded before it are kept."""
+
+
+class Executor(Protocol):
+    """Makes runs. Closing the generator ends what still runs."""
+
+    def __call__(self, requests: Sequence[RunRequest], /) -> Generator[RunResult, None, None]:
+        """Make the runs, started in this order; yield each result when it is there.
+
+        Raises:
+            RunError: a run raised an error or was lost for good; the message names the run.
+        """
