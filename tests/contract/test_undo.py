@@ -113,7 +113,7 @@ class Failing:
     moments = staticmethod(reference.moments)
 
     @staticmethod
-    def perturb_(tensors: Any, noises: Any, *, offsets: Any = None) -> Any:
+    def perturb_(tensors: Any, noises: Any, *, places: Any = None) -> Any:
         reference.perturb_(tensors[:1], noises[:1])
         raise MemoryError("at the second tensor")
 

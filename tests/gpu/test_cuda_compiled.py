@@ -27,7 +27,7 @@ pytestmark = [
 ]
 POINTERS = {"changes": "fp64", "change": "fp64", "means": "fp32", "scales": "fp32", "results": "fp32"}
 NUMBERS = {"beta": "fp32", "rest": "fp32", "gamma": "fp32"}
-ALIGNED = {"STRIDED": False, "ALIGNED": True, "WIDE": False}
+ALIGNED = {"STRIDED": False, "ALIGNED": True, "PLACED": False, "WIDE": False}
 RULE = {"SKIPPABLE": True, "MAGNITUDE": False, "IDLE": False, "GAMMA": 1, "STOCHASTIC": False}
 LAW = {"GAUSSIAN": False, "KEEP_ZEROS": True}
 
@@ -106,12 +106,17 @@ def test_the_step_compiles() -> None:
         assert "div.rn.f32" in text
 
 
+@pytest.mark.parametrize("placed", [False, True])
 @pytest.mark.parametrize(("strided", "wide"), [(False, False), (True, False), (True, True)])
-def test_other_layouts_compile(strided: bool, wide: bool) -> None:
-    layout = {"STRIDED": strided, "ALIGNED": False, "WIDE": wide, "TILE": TILE, "TILES": MANY_TILES}
+def test_other_layouts_compile(strided: bool, wide: bool, placed: bool) -> None:
+    layout = {"STRIDED": strided, "ALIGNED": False, "PLACED": placed, "WIDE": wide}
+    layout |= {"TILE": TILE, "TILES": MANY_TILES}
     kinds = {"DTYPE": tl.float32, "GRADIENT": tl.float32, "AVERAGE": tl.float32}
     assert_exact_arithmetic(ptx(moments_pass, DTYPE=tl.float32, **layout))
     assert_exact_arithmetic(ptx(step_pass, **kinds, **RULE, **layout))
+    for gaussian in (False, True):
+        law = {"DTYPE": tl.bfloat16, "STOCHASTIC": True, "GAUSSIAN": gaussian, "KEEP_ZEROS": True}
+        assert_exact_arithmetic(ptx(perturb_pass, **law, **layout))
 
 
 def test_the_small_kernels_compile() -> None:

@@ -24,6 +24,7 @@ from torch import Tensor
 from dither.core.kernels import cuda, reference
 from dither.core.kernels.device import table
 from dither.core.noise import Noise
+from dither.core.places import Place
 
 pytestmark = RUNS
 NOISE = Noise(key=(0xDEADBEEF, 0xFEDCBA98), scale=0.0173)
@@ -95,8 +96,8 @@ def test_parts_of_tensors_that_nobody_could_allocate(offset: int) -> None:
     for tensor in (normal(1200), normal(40, 31).t(), normal(1025, dtype=torch.bfloat16)):
         noise = replace(NOISE, rounding="stochastic")
         ours, flat = twin(tensor), tensor.reshape(-1).clone()
-        found = cuda.perturb_([ours], [noise], offsets=[offset])
-        assert_same_change(found[0], reference.add_noise_(flat, noise, offset=offset))
+        found = cuda.perturb_([ours], [noise], places=[Place(offset)])
+        assert_same_change(found[0], reference.add_noise_(flat, noise, at=offset))
         assert_same_bits(ours.reshape(-1), flat, offset)
 
 
@@ -106,8 +107,8 @@ def test_parts_that_end_beside_the_end_of_an_item(tiles: int, monkeypatch: pytes
     for count, offset in ((1024 * tiles, 3), (1024 * tiles - 3, 3)):
         ours = normal(count)
         flat = ours.clone()
-        cuda.perturb_([ours], [NOISE], offsets=[offset])
-        reference.add_noise_(flat, NOISE, offset=offset)
+        cuda.perturb_([ours], [NOISE], places=[Place(offset)])
+        reference.add_noise_(flat, NOISE, at=offset)
         assert_same_bits(ours, flat, (count, offset))
 
 
@@ -126,7 +127,7 @@ def test_autograd_knows_that_the_value_changed() -> None:
 
 
 def test_lists_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 tensors, 1 noises and 2 offsets"):
+    with pytest.raises(ValueError, match="2 tensors, 1 noises and 2 places"):
         cuda.perturb_([normal(4), normal(4)], [NOISE])
 
 

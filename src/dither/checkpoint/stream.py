@@ -8,6 +8,7 @@ from dither.checkpoint.digests import BackgroundDigest
 from dither.checkpoint.headers import StoredFile, StoredTensor
 from dither.core.kernels import perturb_
 from dither.core.noise import Change, Noise
+from dither.core.places import Place
 
 
 class NoisedFile:
@@ -51,5 +52,5 @@ class NoisedFile:
         if noise is None:
             return
         values = self._buffer.values(count, tensor)
-        (change,) = perturb_([values], [noise], offsets=[done // values.element_size()])
+        (change,) = perturb_([values], [noise], places=[Place(done // values.element_size())])
         self.changes[tensor.name] = self.changes.get(tensor.name, Change()) + change

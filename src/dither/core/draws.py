@@ -104,11 +104,33 @@ def random_words(
     words = torch.empty((last - first, 4), dtype=torch.int64, device=device)
     for at in range(first, last, _CHUNK):
         stop = min(at + _CHUNK, last)
-        index = torch.arange(at, stop, dtype=torch.int64, device=device)
-        zero = torch.zeros_like(index)
-        lanes = philox4x32((index & WORD, index >> 32, zero + step, zero + int(purpose)), key)
-        torch.stack(lanes, dim=1, out=words[at - first : stop - first])
+        counters = torch.arange(at, stop, dtype=torch.int64, device=device)
+        torch.stack(_lanes(key, counters, step, purpose), dim=1, out=words[at - first : stop - first])
     return words.view(-1)[start - 4 * first :][:count]
+
+
+def random_words_at(key: Key, index: Tensor, *, step: int = 0, purpose: Purpose = Purpose.NOISE) -> Tensor:
+    """The random words of the elements at some indices: those of `random_words`, four times as dear.
+
+    Args:
+        key: from `stream_key`.
+        index: int64 tensor of row-major indices in the logical tensor.
+        step: in [0, 2^32).
+        purpose: which of the element's words.
+
+    Example:
+        >>> random_words_at((1, 2), torch.tensor([7, 2])).tolist() == [
+        ...     random_words((1, 2), 7, 1).item(), random_words((1, 2), 2, 1).item()]
+        True
+    """
+    lanes = torch.stack(_lanes(key, index >> 2, step, purpose), dim=-1)
+    return lanes.gather(-1, (index & 3).unsqueeze(-1)).squeeze(-1)
+
+
+def _lanes(key: Key, counters: Tensor, step: int, purpose: Purpose) -> tuple[Tensor, ...]:
+    """The four words of each counter."""
+    zero = torch.zeros_like(counters)
+    return philox4x32((counters & WORD, counters >> 32, zero + step, zero + int(purpose)), key)
 
 
 def uniform(key: Key, start: int, count: int, *, step: int = 0, device: torch.device | str = "cpu") -> Tensor:
@@ -121,7 +143,20 @@ def uniform(key: Key, start: int, count: int, *, step: int = 0, device: torch.de
         >>> uniform((1, 2), start=0, count=6)[4:].tolist() == uniform((1, 2), start=4, count=2).tolist()
         True
     """
-    words = random_words(key, start, count, step=step, device=device)
+    return _uniform_of(random_words(key, start, count, step=step, device=device))
+
+
+def uniform_at(key: Key, index: Tensor, *, step: int = 0) -> Tensor:
+    """The draws of `uniform` of the elements at some indices.
+
+    Example:
+        >>> uniform_at((1, 2), torch.tensor([5])).item() == uniform((1, 2), start=5, count=1).item()
+        True
+    """
+    return _uniform_of(random_words_at(key, index, step=step))
+
+
+def _uniform_of(words: Tensor) -> Tensor:
     words.bitwise_right_shift_(8).mul_(2).add_(1 - 2**24)
     return words.to(torch.float32).mul_(2.0**-25)
 
@@ -141,13 +176,26 @@ def gaussian(
     """
     first = start // 4 * 4
     whole = -(-(start + count - first) // 4) * 4
-    words = random_words(key, first, whole, step=step, device=device)
-    unit = words.to(torch.float64).add_(0.5).mul_(2.0**-32).view(-1, 2, 2)
-    radius = unit[..., 0].log().mul_(-2.0 / 12.0).sqrt_()
-    angle = unit[..., 1] * (2.0 * math.pi)
-    pairs = torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1)
-    return pairs.reshape(-1)[start - first :][:count].to(torch.float32)
+    words = random_words(key, first, whole, step=step, device=device).view(-1, 2)
+    cosine, sine = _gaussian_pair(words[:, 0], words[:, 1])
+    return torch.stack((cosine, sine), dim=-1).reshape(-1)[start - first :][:count]
+
+
+def gaussian_at(key: Key, index: Tensor, *, step: int = 0) -> Tensor:
+    """The draws of `gaussian` of the elements at some indices."""
+    radii, angles = (random_words_at(key, pair, step=step) for pair in (index & ~1, index | 1))
+    return torch.where(index & 1 == 0, *_gaussian_pair(radii, angles))
+
+
+def _gaussian_pair(radii: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
+    """R(x)·cos T(y) and R(x)·sin T(y), over sqrt(12), of words x and y."""
+    x, angle = (words.to(torch.float64).add_(0.5).mul_(2.0**-32) for words in (radii, angles))
+    radius = x.log_().mul_(-2.0 / 12.0).sqrt_()
+    angle.mul_(2.0 * math.pi)
+    return (radius * angle.cos()).to(torch.float32), (radius * angle.sin()).to(torch.float32)
 
 
 LAWS = {"uniform": uniform, "gaussian": gaussian}
 """The laws of the noise by the name that users type."""
+LAWS_AT = {"uniform": uniform_at, "gaussian": gaussian_at}
+"""The same draws at indices that are no neighbours."""

@@ -1,6 +1,6 @@
 """What a method says about noise, as values: the writer in the kernels executes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dither.core.philox import Key
-from dither.core.statistics import TOTAL_LIMBS
+from dither.core.places import WHOLE, Place
+from dither.core.statistics import TOTAL_LIMBS, Moments
 
 Law = Literal["uniform", "gaussian"]
 Rounding = Literal["nearest", "stochastic"]
@@ -102,6 +103,7 @@ class SensitivityState:
         average: the moving average e, of the same shape; written.
         key: of the tensor's stream of draws.
         rounding: to half precision.
+        place: of these elements in the logical tensor.
     """
 
     weight: Tensor
@@ -109,6 +111,11 @@ class SensitivityState:
     average: Tensor
     key: Key
     rounding: Rounding = "nearest"
+    place: Place = WHOLE
+
+
+Together = Callable[[list[Moments]], list[Moments]]
+"""Adds up what each process found in its part of each tensor of a step: sums over the logical tensors."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dither.core.noise import SensitivityRule
-from dither.core.statistics import float32, moments
+from dither.core.statistics import Moments, float32, moments
 
 
 def sensitivity(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def update_average(average: Tensor, observed: Tensor, beta: float) -> Tensor:
 
 
 def noise_weights(average: Tensor, active: Tensor, mean: float | Tensor, rule: SensitivityRule) -> Tensor:
-    """The weights r that multiply the noise, for PATS and for its controls.
+    """The weights r that multiply the noise, for PATS and for its controls, on a whole logical tensor.
 
     Args:
         average: e, float32, any shape.
@@ -74,16 +74,34 @@ def noise_weights(average: Tensor, active: Tensor, mean: float | Tensor, rule: S
     Returns:
         float32 tensor of the same shape; 0 off the active elements, unless the rule is idle.
     """
+    weight, shape = weights_and_shape(average, active, mean, rule)
+    return weight if shape is weight else shape.mul_(energy_factor(moments(weight), moments(shape)))
+
+
+def weights_and_shape(
+    average: Tensor, active: Tensor, mean: float | Tensor, rule: SensitivityRule
+) -> tuple[Tensor, Tensor]:
+    """The method's weights, and the rule's up to a factor for the whole tensor: one object for the method.
+
+    Args:
+        average, active, mean, rule: see `noise_weights`; the tensors may be parts of logical ones.
+    """
     weight = insensitivity(average, mean, rule.gamma)
     if rule.idle:
-        return weight
+        return weight, weight
     weight = weight.mul_(active)
     if rule.weighting == "insensitivity":
-        return weight
-    # The controls have the energy of the method: the same root mean square over the active elements.
+        return weight, weight
     shape = active.to(torch.float32)
-    if rule.weighting == "inverted":
-        shape = shape - weight
-    energy, own = moments(weight).squares, moments(shape).squares
+    return weight, (shape - weight if rule.weighting == "inverted" else shape)
+
+
+def energy_factor(weight: Moments, shape: Moments) -> float:
+    """What gives a control the energy of the method: the same root mean square over the active elements.
+
+    Args:
+        weight: sums over the method's weights, of the whole logical tensor.
+        shape: sums over the control's, likewise.
+    """
     # Inverted, with every active weight at full noise: there is nothing to carry the energy.
-    return shape.mul_(float32(math.sqrt(energy / own)) if own else 0.0)
+    return float32(math.sqrt(weight.squares / shape.squares)) if shape.squares else 0.0

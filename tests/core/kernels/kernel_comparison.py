@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -24,6 +23,7 @@ from dither.core.noise import (
     SensitivityState,
     StepScalars,
 )
+from dither.core.places import Place
 from dither.core.statistics import TOTAL_LIMBS, float32, integer
 
 ENERGY = 2e-6
@@ -125,14 +125,9 @@ def compare_perturb(
     return changes
 
 
-def perturb_part(backend: Candidate, part: Tensor, noise: Noise, offset: int) -> None:
-    """Noise on the elements from `offset` on of a larger logical tensor, in place."""
-    if "offsets" in inspect.signature(backend.module.perturb_).parameters:
-        backend.module.perturb_([part], [noise], offsets=[offset])
-        return
-    flat = part.reshape(-1)
-    backend.module.add_noise_(flat, noise, offset=offset)
-    part.copy_(flat.view(part.shape))
+def perturb_part(backend: Candidate, part: Tensor, noise: Noise, where: Place) -> None:
+    """Noise on the elements of a larger logical tensor that lie in a place, in place."""
+    backend.module.perturb_([part], [noise], places=[where])
 
 
 @dataclass(frozen=True)

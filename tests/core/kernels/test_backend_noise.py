@@ -12,6 +12,7 @@ from kernel_layouts import LAYOUTS, assert_same, normal, place, scattered
 
 from dither.core.kernels import reference
 from dither.core.noise import Change, Noise
+from dither.core.places import Place
 from dither.core.statistics import float32
 
 KEY = (0xDEADBEEF, 0x12345678)
@@ -97,9 +98,9 @@ def test_a_part_of_a_larger_tensor(
     for layout in ("contiguous", "transposed"):
         values = normal((40, 33), 5).to(dtype)
         found = place(values.to(backend.device), layout).view
-        perturb_part(backend, found, asked, offset)
+        perturb_part(backend, found, asked, Place(offset))
         expected = values.clone()
-        reference.add_noise_(expected.view(-1), asked, offset=offset)
+        reference.add_noise_(expected.view(-1), asked, at=offset)
         assert_same(found, expected, layout)
 
 
@@ -109,8 +110,8 @@ def test_more_dimensions_than_usual(each_backend: Candidate, dims: int, layout: 
     values = normal((3,) + (1,) * (dims - 6) + (2,) * 5, dims)
     compare_perturb(each_backend, [values, normal((8,), 0)], [noise(), noise(1)], layout)
     found, expected = place(values.to(each_backend.device), layout).view, values.clone()
-    perturb_part(each_backend, found, noise(), 2**34 + 1)
-    reference.add_noise_(expected.view(-1), noise(), offset=2**34 + 1)
+    perturb_part(each_backend, found, noise(), Place(2**34 + 1))
+    reference.add_noise_(expected.view(-1), noise(), at=2**34 + 1)
     assert_same(found, expected, layout)
 
 

@@ -23,7 +23,9 @@ from dither.core.noise import (
     SensitivityRule,
     SensitivityState,
     StepScalars,
+    Together,
 )
+from dither.core.places import WHOLE, Place
 from dither.core.statistics import Moments
 
 logger = logging.getLogger("dither")
@@ -38,9 +40,23 @@ class Perturb(Protocol):
     """A function that adds noise in place."""
 
     def __call__(
-        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
     ) -> list[Change]:
         """Add each noise to its tensor; see `perturb_`."""
+
+
+class SensitivityStep(Protocol):
+    """A function that makes one training step."""
+
+    def __call__(
+        self,
+        states: Sequence[SensitivityState],
+        rule: SensitivityRule,
+        scalars: StepScalars,
+        *,
+        together: Together | None = None,
+    ) -> SensitivityOutcome:
+        """Update the averages and add the noise; see `Backend`."""
 
 
 class Backend(Protocol):
@@ -54,14 +70,23 @@ class Backend(Protocol):
         """Moments of each logical tensor."""
 
     def perturb_(
-        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
     ) -> list[Change]:
-        """Add each noise to its tensor, in place; tensors may be parts of logical ones, from `offsets` on."""
+        """Add each noise to its tensor, in place; tensors may be parts of logical ones, at `places`."""
 
     def sensitivity_step_(
-        self, states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
+        self,
+        states: Sequence[SensitivityState],
+        rule: SensitivityRule,
+        scalars: StepScalars,
+        *,
+        together: Together | None = None,
     ) -> SensitivityOutcome:
-        """Update the moving averages and add the noise of one training step, in place."""
+        """Update the moving averages and add the noise of one training step, in place.
+
+        Sums in the outcome are over the parts that are here; `together` is for the rules that need those of
+        the logical tensors before they write. Each process calls it once, or none does.
+        """
 
     def next_means(self, outcome: SensitivityOutcome, means: Tensor) -> Tensor:
         """m for the next step: fl32(fl64(Σ e) / n) of each tensor, as before where nothing was active."""
@@ -74,9 +99,7 @@ class Reference:
     reason: str
     moments: Callable[[Sequence[Tensor]], list[Moments]] = reference.moments
     perturb_: Perturb = reference.perturb_
-    sensitivity_step_: Callable[
-        [Sequence[SensitivityState], SensitivityRule, StepScalars], SensitivityOutcome
-    ] = reference.sensitivity_step_
+    sensitivity_step_: SensitivityStep = reference.sensitivity_step_
     next_means: Callable[[SensitivityOutcome, Tensor], Tensor] = reference.next_means
 
     @property
@@ -110,26 +133,26 @@ def moments(tensors: Sequence[Tensor]) -> list[Moments]:
 
 
 def perturb_(
-    tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+    tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
 ) -> list[Change]:
     """Add each noise to its tensor, in place, each by its device's backend.
 
     Args:
         tensors: floating-point tensors on any devices.
         noises: one for each, of the whole logical tensor.
-        offsets: row-major index of each tensor's first element, where it is a part of a logical one.
+        places: of each in its logical tensor; None where all are whole.
 
     Returns:
         What changed, tensor by tensor.
     """
-    offsets = [0] * len(tensors) if offsets is None else offsets
+    places = [WHOLE] * len(tensors) if places is None else places
     found: dict[int, Change] = {}
     for device, rows in _by_device(tensors).items():
         backend = backend_for(device)
         answers = backend.perturb_(
             [tensors[row] for row in rows],
             [noises[row] for row in rows],
-            offsets=[offsets[row] for row in rows],
+            places=[places[row] for row in rows],
         )
         found.update(zip(rows, answers, strict=True))
     return [found[row] for row in range(len(tensors))]

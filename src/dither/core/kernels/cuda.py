@@ -22,7 +22,7 @@ from dither.core.kernels import reference
 from dither.core.kernels.device.moments_pass import SUMS, moments_pass
 from dither.core.kernels.device.noise_pass import change_pass, perturb_pass
 from dither.core.kernels.device.step_pass import means_pass, step_pass
-from dither.core.kernels.device.table import TYPES, Batch, Work, addressable, batch
+from dither.core.kernels.device.table import DIMS, TYPES, Batch, Work, addressable, batch
 from dither.core.noise import (
     Change,
     Noise,
@@ -31,7 +31,9 @@ from dither.core.noise import (
     SensitivityRule,
     SensitivityState,
     StepScalars,
+    Together,
 )
+from dither.core.places import WHOLE, Place
 from dither.core.statistics import TOTAL_LIMBS, Moments, float32, integer
 
 _OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}  # a fused multiply-add has other bits
@@ -67,34 +69,31 @@ def moments(tensors: Sequence[Tensor]) -> list[Moments]:
 
 @torch.no_grad()
 def perturb_(
-    tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+    tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
 ) -> list[Change]:
     """Add each noise to its tensor, in place; a launch for each dtype and law, and one transfer back.
 
     Args:
         tensors: floating-point tensors of any layout.
         noises: one for each.
-        offsets: for parts of logical tensors, the row-major index of the first element of each.
+        places: of each in its logical tensor; None where all are whole.
 
     Returns:
         What changed, tensor by tensor.
     """
-    offsets = [0] * len(tensors) if offsets is None else offsets
-    if not len(tensors) == len(noises) == len(offsets):
+    places = [WHOLE] * len(tensors) if places is None else places
+    if not len(tensors) == len(noises) == len(places):
         raise ValueError(
-            f"{len(tensors)} tensors, {len(noises)} noises and {len(offsets)} offsets; there must be as many"
+            f"{len(tensors)} tensors, {len(noises)} noises and {len(places)} places; there must be as many"
         )
     found: dict[int, Change] = {}
-    served, others = _by_device(tensors)
+    served, others = _by_device(tensors, places)
     for index in others:
-        flat = tensors[index].reshape(-1)
-        found[index] = reference.add_noise_(flat, noises[index], offset=offsets[index])
-        if flat.data_ptr() != tensors[index].data_ptr():
-            tensors[index].copy_(flat.view(tensors[index].shape))
+        (found[index],) = reference.perturb_([tensors[index]], [noises[index]], places=[places[index]])
     for device, indices in served.items():
         views = [_views(tensors[index]) for index in indices]
         works = [
-            _perturb_work(row, views[row][0], noises[index], offsets[index])
+            _perturb_work(row, views[row][0], noises[index], places[index])
             for row, index in enumerate(indices)
         ]
         with _on(device):
@@ -105,19 +104,23 @@ def perturb_(
     return [found[index] for index in range(len(tensors))]
 
 
-def _perturb_work(row: int, tensor: Tensor, noise: Noise, offset: int) -> Work:
+def _perturb_work(row: int, tensor: Tensor, noise: Noise, place: Place) -> Work:
     variant = (
         ("DTYPE", TYPES[tensor.dtype]),
         ("GAUSSIAN", noise.law == "gaussian"),
         ("KEEP_ZEROS", noise.keep_zeros),
         ("STOCHASTIC", _stochastic(tensor, noise.rounding)),
     )
-    return Work(row, (tensor,), variant, noise.key, noise.step, noise.scale, offset)
+    return Work(row, (tensor,), variant, noise.key, noise.step, noise.scale, place)
 
 
 @torch.no_grad()
 def sensitivity_step_(
-    states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
+    states: Sequence[SensitivityState],
+    rule: SensitivityRule,
+    scalars: StepScalars,
+    *,
+    together: Together | None = None,
 ) -> SensitivityOutcome:
     """Update the moving averages and add the noise of one training step, in place, without waiting for it."""
     if not len(states) == scalars.mean.numel() == scalars.scale.numel():
@@ -127,15 +130,15 @@ def sensitivity_step_(
         )
     device = scalars.mean.device
     every = [tensor for state in states for tensor in (state.weight, state.gradient, state.average)]
-    served, others = _by_device(every)
+    served, others = _by_device(every, [state.place for state in states for _ in range(3)])
     if rule.weighting != "insensitivity" or others or any(known != device for known in served):
-        return reference.sensitivity_step_(states, rule, scalars)
+        return reference.sensitivity_step_(states, rule, scalars, together=together)
     outcome = SensitivityOutcome.nothing(len(states), device)
     if not states:
         return outcome
     views = [_views(state.weight, state.gradient, state.average) for state in states]
     works = [
-        Work(row, views[row], _step_variant(state, rule, scalars), state.key)
+        Work(row, views[row], _step_variant(state, rule, scalars), state.key, place=state.place)
         for row, state in enumerate(states)
     ]
     skipped = scalars.step if scalars.skipped is None else scalars.skipped
@@ -185,12 +188,14 @@ def _stochastic(tensor: Tensor, rounding: Rounding) -> bool:
     return rounding == "stochastic" and tensor.dtype in (torch.float16, torch.bfloat16)
 
 
-def _by_device(tensors: Sequence[Tensor]) -> tuple[dict[torch.device, list[int]], list[int]]:
+def _by_device(
+    tensors: Sequence[Tensor], places: Sequence[Place] | None = None
+) -> tuple[dict[torch.device, list[int]], list[int]]:
     """The indices of the tensors that the kernels serve, by device, and those of the others."""
     served: dict[torch.device, list[int]] = {}
     others = []
     for index, tensor in enumerate(tensors):
-        if tensor.dtype in TYPES:
+        if tensor.dtype in TYPES and (places is None or len(places[index].rows) < DIMS):
             served.setdefault(tensor.device, []).append(index)
         else:
             others.append(index)

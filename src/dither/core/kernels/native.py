@@ -22,7 +22,9 @@ from dither.core.noise import (
     SensitivityRule,
     SensitivityState,
     StepScalars,
+    Together,
 )
+from dither.core.places import Place
 from dither.core.statistics import SQUARE_LIMBS, TOTAL_LIMBS, Moments
 
 LIBRARY = Path(__file__).with_name("_native.so")
@@ -38,12 +40,12 @@ _JOB = np.dtype(
     [
         *((name, _VIEW) for name in ("weight", "gradient", "average")),
         ("size", "i8", _MAX_DIMS),
-        ("count", "i8"),
-        ("offset", "i8"),
+        *((name, "i8") for name in ("count", "offset", "run")),
+        *((name, "i8", _MAX_DIMS) for name in ("row_size", "row_stride")),
         ("key", "u4", 2),
         ("step", "u4"),
-        *((name, "i4") for name in ("dims", "law", "flags")),
-        *((name, "f4") for name in ("scale", "mean", "beta", "rest", "gamma", "padding")),
+        *((name, "i4") for name in ("dims", "rows", "law", "flags")),
+        *((name, "f4") for name in ("scale", "mean", "beta", "rest", "gamma")),
     ]
 )
 _SUMS = np.dtype(
@@ -106,19 +108,19 @@ def moments(tensors: Sequence[Tensor]) -> list[Moments]:
 
 
 def perturb_(
-    tensors: Sequence[Tensor], noises: Sequence[Noise], *, offsets: Sequence[int] | None = None
+    tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
 ) -> list[Change]:
     """Add each noise to its tensor, in place.
 
     Args:
         tensors: floating-point tensors of any layout.
         noises: one for each.
-        offsets: row-major index of each tensor's first element, where it is a part of a logical one.
+        places: of each in its logical tensor; None where all are whole.
     """
     jobs = np.zeros(len(tensors), _JOB)
     written = [_served(tensor) for tensor in tensors]
     _fill_view(jobs, "weight", written)
-    jobs["offset"] = 0 if offsets is None else offsets
+    _fill_places(jobs, places or [])
     jobs["key"] = [noise.key for noise in noises] or np.zeros((0, 2))
     jobs["step"] = [noise.step for noise in noises]
     jobs["law"] = [_LAWS[noise.law] for noise in noises]
@@ -132,12 +134,16 @@ def perturb_(
 
 
 def sensitivity_step_(
-    states: Sequence[SensitivityState], rule: SensitivityRule, scalars: StepScalars
+    states: Sequence[SensitivityState],
+    rule: SensitivityRule,
+    scalars: StepScalars,
+    *,
+    together: Together | None = None,
 ) -> SensitivityOutcome:
     """Update the moving averages and add the noise of one training step, in place and in one pass."""
     if rule.weighting != "insensitivity":
         # These controls need the energy of all weights before the first is written.
-        return reference.sensitivity_step_(states, rule, scalars)
+        return reference.sensitivity_step_(states, rule, scalars, together=together)
     if scalars.skipped is not None and bool(scalars.skipped):
         return SensitivityOutcome.nothing(len(states), scalars.mean.device)
     jobs = np.zeros(len(states), _JOB)
@@ -147,6 +153,7 @@ def sensitivity_step_(
     _fill_view(jobs, "average", written[len(states) :])
     gradients = [_served(state.gradient) for state in states]  # copies have to live until the end
     _fill_view(jobs, "gradient", gradients)
+    _fill_places(jobs, [state.place for state in states])
     jobs["key"] = [state.key for state in states] or np.zeros((0, 2))
     jobs["step"] = int(scalars.step)
     jobs["scale"], jobs["mean"] = scalars.scale.numpy(), scalars.mean.numpy()
@@ -189,6 +196,15 @@ def _fill_view(jobs: np.ndarray, name: str, tensors: Sequence[Tensor]) -> None:
         jobs["dims"][row] = tensor.dim()
         jobs["size"][row, : tensor.dim()] = tensor.shape
         view["stride"][row, : tensor.dim()] = tensor.stride()
+
+
+def _fill_places(jobs: np.ndarray, places: Sequence[Place]) -> None:
+    for row, place in enumerate(places):
+        jobs["offset"][row] = place.offset
+        if place.rows:
+            count = len(place.rows)
+            jobs["run"][row], jobs["rows"][row] = place.run, count
+            jobs["row_size"][row, :count], jobs["row_stride"][row, :count] = zip(*place.rows, strict=True)
 
 
 def _served(tensor: Tensor) -> Tensor:

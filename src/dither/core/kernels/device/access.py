@@ -3,7 +3,17 @@
 import triton
 import triton.language as tl
 
-from dither.core.kernels.device.table import COUNT, FIELDS, FIRST, OFFSET, POINTERS, SIZES, STRIDES
+from dither.core.kernels.device.table import (
+    COUNT,
+    FIELDS,
+    FIRST,
+    OFFSET,
+    PLACE_SIZES,
+    PLACE_STRIDES,
+    POINTERS,
+    SIZES,
+    STRIDES,
+)
 
 
 @triton.jit
@@ -68,9 +78,44 @@ def addresses(
     """Pointers to the elements at some row-major positions, int64, of a view."""
     if not STRIDED:
         return pointer + position
-    strides = row + (STRIDES + 4 * VIEW)
-    size1, size2, size3 = tl.load(row + SIZES + 1), tl.load(row + SIZES + 2), tl.load(row + SIZES + 3)
+    return pointer + _mixed(row, position, SIZES, STRIDES + 4 * VIEW, WIDE)
+
+
+@triton.jit
+def drawn(
+    row: tl.tensor, first: tl.tensor, position: tl.tensor, PLACED: tl.constexpr, WIDE: tl.constexpr
+) -> tl.tensor:
+    """Which draws the elements of a tile get.
+
+    Args:
+        first: position of the tile's first element; with the offset of the tensor it is divisible by four.
+        position: of each element.
+        PLACED: the tensor is a part whose elements are no neighbours in the logical tensor.
+
+    Returns:
+        Where PLACED, the index of each element in the logical tensor; else the number of the first one's
+        group of four, a scalar. int64.
+    """
+    offset = tl.load(row + OFFSET)
+    if PLACED:
+        where = offset + _mixed(row, position, PLACE_SIZES, PLACE_STRIDES, WIDE)
+    else:
+        where = (offset + first) >> 2
+    return where
+
+
+@triton.jit
+def _mixed(
+    row: tl.tensor,
+    position: tl.tensor,
+    SIZES_AT: tl.constexpr,
+    STRIDES_AT: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> tl.tensor:
+    """Σ digit · stride, with the digits of a position in the mixed radix of four sizes of the row, int64."""
+    sizes, strides = row + SIZES_AT, row + STRIDES_AT
     rest = tl.maximum(position, 0)
+    size1, size2, size3 = tl.load(sizes + 1), tl.load(sizes + 2), tl.load(sizes + 3)
     if not WIDE:  # divisions of 64 bits are slow
         rest, size1, size2, size3 = (
             rest.to(tl.int32),
@@ -78,9 +123,9 @@ def addresses(
             size2.to(tl.int32),
             size3.to(tl.int32),
         )
-    offset = (rest % size3).to(tl.int64) * tl.load(strides + 3)
+    found = (rest % size3).to(tl.int64) * tl.load(strides + 3)
     rest = rest // size3
-    offset += (rest % size2).to(tl.int64) * tl.load(strides + 2)
+    found += (rest % size2).to(tl.int64) * tl.load(strides + 2)
     rest = rest // size2
-    offset += (rest % size1).to(tl.int64) * tl.load(strides + 1)
-    return pointer + offset + (rest // size1).to(tl.int64) * tl.load(strides)
+    found += (rest % size1).to(tl.int64) * tl.load(strides + 1)
+    return found + (rest // size1).to(tl.int64) * tl.load(strides)

@@ -20,45 +20,76 @@ def interleaved(a: tl.tensor, b: tl.tensor, c: tl.tensor, d: tl.tensor) -> tl.te
 
 @triton.jit
 def lanes(
-    key: tl.tensor, group: tl.tensor, step: tl.tensor, PURPOSE: tl.constexpr, GROUPS: tl.constexpr
+    key: tl.tensor,
+    where: tl.tensor,
+    step: tl.tensor,
+    PURPOSE: tl.constexpr,
+    PLACED: tl.constexpr,
+    GROUPS: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """The four random words of each of the groups [group, group + GROUPS) of four elements.
+    """The four random words of each of some groups of four elements.
 
     Args:
         key: int64, the low word below the high one.
-        group: int64, index // 4 of the first element.
+        where: as `drawn` gives it: the first of GROUPS groups, or where PLACED an index in each group.
         step: uint32, the third counter word.
         PURPOSE: the fourth.
         GROUPS: how many; a power of two.
 
     Returns:
-        Four uint32 tensors (GROUPS,).
+        Four uint32 tensors, (GROUPS,) or of the shape of `where`.
     """
-    index = group + tl.arange(0, GROUPS)
-    zero = tl.zeros([GROUPS], tl.uint32)
+    index = where >> 2 if PLACED else where + tl.arange(0, GROUPS)
+    zero = (index * 0).to(tl.uint32)
     return tl.philox(key, index.to(tl.uint32), (index >> 32).to(tl.uint32), zero + step, zero + PURPOSE)
 
 
 @triton.jit
 def random_words(
-    key: tl.tensor, group: tl.tensor, step: tl.tensor, PURPOSE: tl.constexpr, GROUPS: tl.constexpr
+    key: tl.tensor,
+    where: tl.tensor,
+    step: tl.tensor,
+    PURPOSE: tl.constexpr,
+    PLACED: tl.constexpr,
+    GROUPS: tl.constexpr,
 ) -> tl.tensor:
-    """The random words of 4 · GROUPS elements, uint32, element by element."""
-    a, b, c, d = lanes(key, group, step, PURPOSE, GROUPS)
-    return interleaved(a, b, c, d)
+    """The random words of the elements that `drawn` tells, 4 · GROUPS of them, uint32."""
+    a, b, c, d = lanes(key, where, step, PURPOSE, PLACED, GROUPS)
+    return _of_lane(where, a, b, c, d) if PLACED else interleaved(a, b, c, d)
 
 
 @triton.jit
 def unit_draws(
-    key: tl.tensor, group: tl.tensor, step: tl.tensor, GAUSSIAN: tl.constexpr, GROUPS: tl.constexpr
+    key: tl.tensor,
+    where: tl.tensor,
+    step: tl.tensor,
+    GAUSSIAN: tl.constexpr,
+    PLACED: tl.constexpr,
+    GROUPS: tl.constexpr,
 ) -> tl.tensor:
-    """Unit draws u of 4 · GROUPS elements, float32."""
-    a, b, c, d = lanes(key, group, step, 0, GROUPS)
-    if GAUSSIAN:
+    """Unit draws u of the elements that `drawn` tells, 4 · GROUPS of them, float32."""
+    a, b, c, d = lanes(key, where, step, 0, PLACED, GROUPS)
+    # One `return` alone: the compiler types all of them, and these differ in shape.
+    if PLACED and GAUSSIAN:
+        upper = (where & 2) != 0
+        cosine, sine = _gaussian_pair(tl.where(upper, c, a), tl.where(upper, d, b))
+        draws = tl.where((where & 1) != 0, sine, cosine)
+    elif PLACED:
+        draws = _uniform(_of_lane(where, a, b, c, d))
+    elif GAUSSIAN:
         first, second = _gaussian_pair(a, b)
         third, fourth = _gaussian_pair(c, d)
-        return interleaved(first, second, third, fourth)
-    return interleaved(_uniform(a), _uniform(b), _uniform(c), _uniform(d))
+        draws = interleaved(first, second, third, fourth)
+    else:
+        draws = interleaved(_uniform(a), _uniform(b), _uniform(c), _uniform(d))
+    return draws
+
+
+@triton.jit
+def _of_lane(index: tl.tensor, a: tl.tensor, b: tl.tensor, c: tl.tensor, d: tl.tensor) -> tl.tensor:
+    """The word of each index among the four of its group."""
+    odd = (index & 1) != 0
+    return tl.where((index & 2) != 0, tl.where(odd, d, c), tl.where(odd, b, a))
 
 
 @triton.jit

@@ -37,6 +37,7 @@ def moments_pass(
     DTYPE: tl.constexpr,
     STRIDED: tl.constexpr,
     ALIGNED: tl.constexpr,
+    PLACED: tl.constexpr,
     WIDE: tl.constexpr,
     TILE: tl.constexpr,
     TILES: tl.constexpr,

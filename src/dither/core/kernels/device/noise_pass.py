@@ -4,11 +4,11 @@ import triton
 import triton.language as tl
 
 from dither.core.draws import Purpose
-from dither.core.kernels.device.access import addresses, item, start, tile_of
+from dither.core.kernels.device.access import addresses, drawn, item, start, tile_of
 from dither.core.kernels.device.draws import random_words, unit_draws
 from dither.core.kernels.device.exact_sums import quad_sums
 from dither.core.kernels.device.rounding import is_zero, narrowed, stochastically_rounded, widened
-from dither.core.kernels.device.table import FIELDS, FIRST, INDEX, ITEMS, KEY, OFFSET, SCALE, STEP
+from dither.core.kernels.device.table import FIELDS, FIRST, INDEX, ITEMS, KEY, SCALE, STEP
 
 _ROUNDING = tl.constexpr(int(Purpose.ROUNDING))
 
@@ -24,6 +24,7 @@ def perturb_pass(
     STOCHASTIC: tl.constexpr,
     STRIDED: tl.constexpr,
     ALIGNED: tl.constexpr,
+    PLACED: tl.constexpr,
     WIDE: tl.constexpr,
     TILE: tl.constexpr,
     TILES: tl.constexpr,
@@ -33,18 +34,17 @@ def perturb_pass(
     pointer = start(row, 0, DTYPE, ALIGNED)
     key, step = tl.load(row + KEY), tl.load(row + STEP).to(tl.uint32)
     scale = tl.load(row + SCALE).to(tl.int32).to(tl.float32, bitcast=True)
-    offset = tl.load(row + OFFSET)
     changed, energy, requested = no_change(TILE)
     for tile in range(tiles):
         first, position, valid = tile_of(begin, tile, count, ALIGNED, TILE)
         at = addresses(pointer, row, position, 0, STRIDED, WIDE)
         weight = tl.load(at, mask=valid, other=0.0)
-        group = (offset + first) >> 2
-        added = unit_draws(key, group, step, GAUSSIAN, TILE // 4) * scale
+        where = drawn(row, first, position, PLACED, WIDE)
+        added = unit_draws(key, where, step, GAUSSIAN, PLACED, TILE // 4) * scale
         added = tl.where(valid, added, 0.0)
         if KEEP_ZEROS:
             added = tl.where(is_zero(weight), 0.0, added)
-        stored, moved = written(weight, added, key, group, step, DTYPE, STOCHASTIC, TILE)
+        stored, moved = written(weight, added, key, where, step, DTYPE, STOCHASTIC, PLACED, TILE)
         tl.store(at, stored, mask=valid)
         changed, energy, requested = add_change(changed, energy, requested, moved, added)
     elements = tl.minimum(begin + tiles * TILE, count) - tl.maximum(begin, 0)
@@ -56,10 +56,11 @@ def written(
     weight: tl.tensor,
     added: tl.tensor,
     key: tl.tensor,
-    group: tl.tensor,
+    where: tl.tensor,
     step: tl.tensor,
     DTYPE: tl.constexpr,
     STOCHASTIC: tl.constexpr,
+    PLACED: tl.constexpr,
     TILE: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
     """fl(W + added) in the weight's dtype, W itself where added is 0, and by how much it moved."""
@@ -70,7 +71,7 @@ def written(
         wide = widened(weight)
         exact = wide + added
         if STOCHASTIC:
-            words = random_words(key, group, step, _ROUNDING, TILE // 4)
+            words = random_words(key, where, step, _ROUNDING, PLACED, TILE // 4)
             stored = stochastically_rounded(exact, words, DTYPE)
         else:
             stored = narrowed(exact, DTYPE)

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from dither.core.kernels.device.access import addresses, item, start, tile_of
+from dither.core.kernels.device.access import addresses, drawn, item, start, tile_of
 from dither.core.kernels.device.draws import unit_draws
 from dither.core.kernels.device.exact_sums import (
     HIGHEST_WINDOW,
@@ -16,7 +16,7 @@ from dither.core.kernels.device.exact_sums import (
 )
 from dither.core.kernels.device.noise_pass import add_change, no_change, store_change, written
 from dither.core.kernels.device.rounding import is_zero, narrowed, widened
-from dither.core.kernels.device.table import INDEX, KEY, OFFSET
+from dither.core.kernels.device.table import INDEX, KEY
 from dither.core.statistics import TOTAL_LIMBS
 
 _LIMBS = tl.constexpr(TOTAL_LIMBS)
@@ -48,6 +48,7 @@ def step_pass(
     GAMMA: tl.constexpr,
     STRIDED: tl.constexpr,
     ALIGNED: tl.constexpr,
+    PLACED: tl.constexpr,
     WIDE: tl.constexpr,
     TILE: tl.constexpr,
     TILES: tl.constexpr,
@@ -65,7 +66,7 @@ def step_pass(
         GAMMA: 1 or 2 where gamma is that, else 0.
     """
     row, begin, count, tiles, number = item(table, items, ALIGNED, TILE, TILES)
-    index, key, offset = tl.load(row + INDEX), tl.load(row + KEY), tl.load(row + OFFSET)
+    index, key = tl.load(row + INDEX), tl.load(row + KEY)
     step, mean, scale = tl.load(step_at).to(tl.uint32), tl.load(means + index), tl.load(scales + index)
     noisy, tiles = _plan(mean, scale, tiles, skipped_at, SKIPPABLE)
     weights, gradients = start(row, 0, DTYPE, ALIGNED), start(row, 1, GRADIENT, ALIGNED)
@@ -92,11 +93,11 @@ def step_pass(
             upper, lower, low = accumulate(limbs, upper, lower, low, average, counted)
             found += quad_sums(counted.to(tl.int32))
             if noisy:
-                group = (offset + first) >> 2
+                where = drawn(row, first, position, PLACED, WIDE)
                 share = _weights(average, active, mean, gamma, GAMMA, IDLE)
-                added = unit_draws(key, group, step, False, TILE // 4) * scale * share
+                added = unit_draws(key, where, step, False, PLACED, TILE // 4) * scale * share
                 added = tl.where(is_zero(weight), 0.0, added)
-                stored, moved = written(weight, added, key, group, step, DTYPE, STOCHASTIC, TILE)
+                stored, moved = written(weight, added, key, where, step, DTYPE, STOCHASTIC, PLACED, TILE)
                 tl.store(weight_at, stored, mask=valid)
                 changed, energy, requested = add_change(changed, energy, requested, moved, added)
     add_limbs(limbs, whole(upper, lower), low)

@@ -14,8 +14,10 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
+from dither.core.places import WHOLE, Place
+
 DIMS = 4
-"""Dimensions that a strided view may keep after merging; one with more goes through a copy."""
+"""Dimensions that a view may keep after merging; one with more goes through a copy. A place has fewer."""
 TILE = 1024
 """Elements that a program takes at a time; an item is some tiles of one tensor."""
 MANY_TILES = 64
@@ -36,7 +38,9 @@ ITEMS = tl.constexpr(9)
 INDEX = tl.constexpr(10)
 SIZES = tl.constexpr(12)
 STRIDES = tl.constexpr(16)
-FIELDS = tl.constexpr(28)
+PLACE_SIZES = tl.constexpr(28)
+PLACE_STRIDES = tl.constexpr(32)
+FIELDS = tl.constexpr(36)
 
 TYPES = {
     torch.float32: tl.float32,
@@ -58,7 +62,7 @@ class Work:
         key: two words, of the stream of draws.
         step: counter word.
         scale: of the noise, rounded to float32.
-        offset: row-major index of the first element in the logical tensor.
+        place: of the elements in the logical tensor.
     """
 
     index: int
@@ -67,7 +71,7 @@ class Work:
     key: tuple[int, int] = (0, 0)
     step: int = 0
     scale: float = 0.0
-    offset: int = 0
+    place: Place = WHOLE
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,8 @@ def _row(work: Work, tiles: int) -> tuple[list[int], tuple[tuple[str, Any], ...]
     sizes, strides = merged(work.views)
     if len(sizes) > DIMS:
         raise ValueError(f"tensor {work.index} has {len(sizes)} dimensions that do not merge; at most {DIMS}")
-    count, lead = work.views[0].numel(), work.offset % 4
+    place = work.place
+    count, lead = work.views[0].numel(), place.offset % 4
     pointers = [view.data_ptr() for view in work.views]
     strided = len(sizes) > 1 or any(own != [1] for own in strides)
     aligned = not strided and not lead and count % 8 == 0 and not any(at % 16 for at in pointers)
@@ -155,11 +160,17 @@ def _row(work: Work, tiles: int) -> tuple[list[int], tuple[tuple[str, Any], ...]
     scale = int(np.float32(work.scale).view(np.int32))
     key = int(np.uint64(work.key[0] | work.key[1] << 32).view(np.int64))
     parts = -(-(count + lead) // (TILE * tiles)) if count else 0
-    row = [*pointers, *[0] * (3 - len(pointers)), count, work.offset, key, work.step, scale]
+    row = [*pointers, *[0] * (3 - len(pointers)), count, place.offset, key, work.step, scale]
     row += [0, parts, work.index, 0, *[1] * (DIMS - len(sizes)), *sizes]
     for own in [*strides, *[[]] * (3 - len(strides))]:
         row += [*[0] * (DIMS - len(own)), *own]
-    layout = (("STRIDED", strided), ("ALIGNED", aligned), ("WIDE", strided and count + lead >= 2**31))
+    # Of the place, too: the runs are the innermost dimension.
+    inner = [*place.rows, (max(place.run, 1), 1)]
+    for values in zip(*inner, strict=True):
+        row += [*[1] * (DIMS - len(values)), *values]
+    placed = bool(place.rows)
+    wide = (strided or placed) and count + lead >= 2**31
+    layout = (("STRIDED", strided), ("ALIGNED", aligned), ("PLACED", placed), ("WIDE", wide))
     return row, (*work.variant, *layout)
 
 

@@ -40,16 +40,18 @@ typedef struct {
     int64_t size[MAX_DIMS];
     int64_t count;    /* elements */
     int64_t offset;   /* row-major index of the first one in the logical tensor */
+    int64_t run;      /* elements that are neighbours there; 0: all of them (core/places.py) */
+    int64_t row_size[MAX_DIMS], row_stride[MAX_DIMS]; /* how the runs are repeated, the outermost first */
     uint32_t key[2];
     uint32_t step;
     int32_t dims;
+    int32_t rows;     /* how many of row_size and row_stride count */
     int32_t law;
     int32_t flags;
     float scale;      /* of the noise; 0: none */
     float mean;       /* of the sensitivity, at the step before; 0: none yet */
     float beta, rest; /* rest = 1 - beta, rounded from float64 */
     float gamma;
-    float padding;
 } Job;
 
 /* Exact sums in limbs of 32 bits: see core/statistics.py. */
