@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dither.core.kernels import backend_names, perturb_
+from dither.core.kernels import backend_names
+from dither.core.logical import perturb_
 from dither.core.noise import Change, Noise
+from dither.core.sharding import reshard
 from dither.marks import Mark, ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.plain import Plain
@@ -114,6 +116,7 @@ def perturbed(model: nn.Module, method: NoisyTune | Plain, *, seed: int | None =
         try:
             yield plan.write(marks)
         finally:
+            reshard(model)
             with torch.no_grad():
                 for parameter, copy in zip(noised, kept, strict=True):
                     parameter.copy_(copy)

@@ -104,7 +104,7 @@ UNWHOLE = [
     (flat, r"is a flat parameter of FSDP1; noise the model before wrapping it"),
     (lambda: marked("_sharded_size"), r"is a flat parameter of FSDP1"),
     (lambda: marked("ds_id"), r"is partitioned by DeepSpeed ZeRO-3; noise the model before"),
-    (lambda: marked("placements"), r"is a DTensor \(sharded\); noise the model before sharding"),
+    (lambda: nn.UninitializedParameter(), r"has no values yet; run one batch"),
 ]
 
 

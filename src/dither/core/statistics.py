@@ -143,6 +143,22 @@ def limbs(number: int, count: int = TOTAL_LIMBS) -> list[int]:
     return [*low, number >> (LIMB_BITS * (count - 1))]
 
 
+def carried(limbs: Tensor) -> Tensor:
+    """The same whole numbers with smaller limbs: all but the last within 2^33 of zero, if they are int64.
+
+    Args:
+        limbs: int64 (k, n), of either sign.
+
+    Example:
+        >>> carried(torch.tensor([[2**40 + 3, -1, 0]]))
+        tensor([[         3, 4294967551,         -1]])
+    """
+    low, high = limbs & (2**LIMB_BITS - 1), limbs >> LIMB_BITS
+    low[:, 1:] += high[:, :-1]
+    low[:, -1] += high[:, -1] << LIMB_BITS
+    return low
+
+
 def _root(numerator: int, denominator: int) -> float:
     """sqrt(numerator / denominator) units, rounded once to float32."""
     # The root has 41 bits or 42, of which the last says whether anything follows: exact in float64.

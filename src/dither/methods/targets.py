@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dither.core.kernels import moments
+from dither.core.logical import moments
 from dither.core.names import NamedParameter, named_parameters, unwrapped
 from dither.core.selection import Strength, as_patterns, check_patterns_used, matches, strength_of
+from dither.core.sharding import place_of, reshard
 from dither.core.statistics import Moments
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
@@ -42,14 +43,17 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
         stored: the values lie in files and not in the model, which may be on the meta device.
 
     Raises:
-        ValueError: a pattern that fits no tensor, two tensors of one name, or a parameter that is not
-            whole here (sharded, on the meta device).
+        ValueError: a pattern that fits no tensor, two tensors of one name, or a parameter whose values are
+            not to be had (on the meta device, of FSDP1, partitioned by ZeRO-3).
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
         >>> [(row.named.name, row.reason) for row in targets(net, NoisyTune(exclude="0.*"))]
         [('0.weight', 'excluded'), ('0.bias', 'excluded'), ('1.weight', None), ('1.bias', 'one element')]
     """
+    if not stored:
+        refuse_flat(model)
+        reshard(model)
     rows = named_parameters(model)
     for row in rows if not stored else ():
         refuse_unwhole(row)
@@ -122,19 +126,35 @@ def refuse_nonfinite(found: Moments, where: str, name: str) -> None:
         )
 
 
+def refuse_flat(model: nn.Module) -> None:
+    """Refuse a model inside FSDP1: its parameters are pieces of flat ones, or views that come and go."""
+    for path, module in model.named_modules():
+        if any(kind.__name__ == "FullyShardedDataParallel" for kind in type(module).__mro__):
+            raise ValueError(
+                f"module {path or type(module).__name__!r} is wrapped by FSDP1 (FullyShardedDataParallel), "
+                "whose parameters are pieces of flat ones; noise the model before wrapping it, or use FSDP2, "
+                "torch.distributed.fsdp.fully_shard"
+            )
+
+
 def refuse_unwhole(row: NamedParameter) -> None:
-    """Refuse a parameter whose values are not all here: its statistics would be wrong."""
+    """Refuse a parameter whose values are not all to be had: its statistics would be wrong."""
     parameter = row.parameter
     kind = type(parameter).__name__
     problem = None
-    if parameter.is_meta:
+    if nn.parameter.is_lazy(parameter):
+        problem = "has no values yet; run one batch through the model first"
+    elif parameter.is_meta:
         problem = "lies on the meta device; load or materialise the weights first"
-    elif hasattr(parameter, "placements") or kind == "DTensor":
-        problem = "is a DTensor (sharded); noise the model before sharding it"
     elif kind == "FlatParameter" or hasattr(parameter, "_sharded_size"):
         problem = "is a flat parameter of FSDP1; noise the model before wrapping it, or use fully_shard"
     elif hasattr(parameter, "ds_id"):
         problem = "is partitioned by DeepSpeed ZeRO-3; noise the model before deepspeed.initialize"
+    else:
+        try:
+            place_of(parameter)
+        except ValueError as error:
+            problem = str(error)
     if problem:
         raise ValueError(f"parameter {row.path!r} {problem}")
 

@@ -9,17 +9,17 @@ from torch.optim import Optimizer
 
 from dither.core.draws import stream_key
 from dither.core.noise import SensitivityOutcome, SensitivityState
+from dither.core.places import Place
 from dither.core.schedules import dose_factor
+from dither.core.sharding import aligned, local, place_of
 from dither.methods.pats import PATS
 from dither.methods.targets import Target
+from dither.steps.averages import average_of
 from dither.steps.groups import GroupState, GroupStates
 from dither.steps.optimizers import is_dummy_step, skipped_flag
 from dither.steps.tallies import Tally, keep_shared_mean
 
 logger = logging.getLogger("dither")
-
-AVERAGE = "dither_sensitivity"
-"""The key of the moving average in `optimizer.state[p]`."""
 
 
 class StepNoise:
@@ -44,6 +44,7 @@ class StepNoise:
         self._keys = {
             key: stream_key(seed, method.family, row.named.name) for key, row in self.targets.items()
         }
+        self._places: dict[int, Place] = {}
         self._tallies: list[Tally] = []
         self._steps_seen = 0
 
@@ -67,7 +68,7 @@ class StepNoise:
         work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self.targets]
         if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
             for row, _ in work:
-                self._average(row.named.parameter)
+                self._average(row)
             return
         tallies = self._current_tallies()
         if not tallies:  # every tensor is left alone: the steps count all the same
@@ -88,9 +89,10 @@ class StepNoise:
         step, owners = tally.count_step(flag), self._groups.index()
         mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
         states = [self._state(row, gradient) for row, gradient in mine]
+        parameters = [row.named.parameter for row, _ in mine]
         scales = tally.numbers(self._scales([(row, owners[id(row.named.parameter)]) for row, _ in mine]))
         scales *= self._method.adds_noise_at(step)
-        return tally.sensitivity_step_(states, self._method.rule, scales, flag)
+        return tally.sensitivity_step_(parameters, states, self._method.rule, scales, flag)
 
     def _current_tallies(self) -> list[Tally]:
         """One for each device that holds a target; made anew when the model was moved."""
@@ -129,21 +131,25 @@ class StepNoise:
         return found
 
     def _state(self, row: Target, gradient: Tensor) -> SensitivityState:
-        parameter, key = row.named.parameter, self._keys[id(row.named.parameter)]
-        return SensitivityState(parameter, gradient, self._average(parameter), key, self._method.rounding)
+        """What of a tensor lies in this process."""
+        parameter, key = row.named.parameter, id(row.named.parameter)
+        if key not in self._places:
+            self._places[key] = place_of(parameter)
+        return SensitivityState(
+            local(parameter),
+            local(aligned(gradient, parameter)),
+            local(self._average(row)),
+            self._keys[key],
+            self._method.rounding,
+            self._places[key],
+        )
 
-    def _average(self, parameter: Tensor) -> Tensor:
-        """The moving average of a parameter, made where there is none."""
-        state = self._optimizer.state[parameter]
-        # A pure half-precision parameter keeps a half-precision average: loading would cast it anyhow.
-        wide = parameter.dtype in (torch.float32, torch.float64)
-        dtype = getattr(torch, self._method.average) if wide else parameter.dtype
-        if AVERAGE not in state:
-            state[AVERAGE] = torch.zeros_like(parameter, dtype=dtype, memory_format=torch.preserve_format)
-        elif state[AVERAGE].dtype != dtype:
-            # Loading cast it to the parameter's dtype, which holds it exactly.
-            state[AVERAGE] = state[AVERAGE].to(dtype)
-        return state[AVERAGE]
+    def _average(self, row: Target) -> Tensor:
+        owner = self._groups.index()[id(row.named.parameter)]
+        was_active = (
+            owner.mean > 0.0 and self._method.across == "tensor"
+        )  # one m for all tells nothing of each
+        return average_of(self._optimizer, row, self._method.average, was_active=was_active)
 
     def _scales(self, rows: Sequence[tuple[Target, GroupState]]) -> list[float]:
         """λ · c_t · std(W_0) of each tensor."""

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from dither.core.logical import any_nonzero
+from dither.core.sharding import is_sharded
+
 
 def base_optimizer(optimizer: Any) -> Optimizer:
     """The torch optimizer inside wrappers such as accelerate's, which do not forward step hooks.
@@ -49,7 +52,11 @@ def skipped_flag(optimizer: Optimizer) -> Tensor | None:
     Such an optimizer reads it on the device and runs its hooks even if it did not step.
     """
     found_inf = getattr(optimizer, "found_inf", None)
-    return None if found_inf is None else torch.as_tensor(found_inf).reshape(())
+    if found_inf is None:
+        return None
+    if is_sharded(found_inf):  # what each process found in its part
+        found_inf = found_inf.full_tensor()
+    return torch.as_tensor(found_inf).reshape(())
 
 
 def is_dummy_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:
@@ -59,4 +66,4 @@ def is_dummy_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:
     """
     if any(float(group["lr"]) != 0.0 for group in optimizer.param_groups):
         return False
-    return not any(gradient.is_sparse or bool(gradient.count_nonzero()) for gradient in gradients)
+    return not any(gradient.is_sparse for gradient in gradients) and not any_nonzero(gradients)

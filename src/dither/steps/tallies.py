@@ -6,12 +6,16 @@ there they are written when somebody asks: `state_dict()`, the handle's `step` a
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from dither.core.kernels import Backend, backend_for
+from dither.core.logical import add_up_moments, add_up_outcome
 from dither.core.noise import SensitivityOutcome, SensitivityRule, SensitivityState, StepScalars
+from dither.core.sharding import Ranks
+from dither.core.statistics import Moments
 from dither.steps.groups import GroupStates
 
 
@@ -22,6 +26,7 @@ class Tally:
         self.device = parameters[0].device
         self._groups = groups
         self._parameters = [id(parameter) for parameter in parameters]
+        self._ranks = Ranks(parameters)
         self._row = {key: row for row, key in enumerate(self._parameters)}
         self._source: list[object] = []
         self._written = True
@@ -58,15 +63,29 @@ class Tally:
 
     def sensitivity_step_(
         self,
+        parameters: Sequence[Tensor],
         states: Sequence[SensitivityState],
         rule: SensitivityRule,
         scales: Tensor,
         skipped: Tensor | None,
     ) -> SensitivityOutcome:
-        """One training step of the parameters that have a gradient; notes m of each and what it changed."""
-        rows = self._rows(states)
+        """One training step of the parameters that have a gradient; notes m of each and what it changed.
+
+        Args:
+            parameters: those of the tally that have one, in its order.
+            states: what of each lies in this process.
+            rule, scales, skipped: of the step.
+
+        Returns:
+            What it found and did to the logical tensors.
+        """
+        rows = self._rows(parameters)
         means = self.mean[rows]
-        outcome = self.backend.sensitivity_step_(states, rule, StepScalars(self.step, means, scales, skipped))
+        scalars = StepScalars(self.step, means, scales, skipped)
+        found = self.backend.sensitivity_step_(
+            states, rule, scalars, together=partial(_together, parameters) if self._ranks else None
+        )
+        outcome = add_up_outcome(self._ranks, found, rows, len(self._parameters))
         self.change[rows] += outcome.change
         self.mean[rows] = self.backend.next_means(outcome, means)
         return outcome
@@ -94,12 +113,17 @@ class Tally:
         self.change = torch.tensor(changes, dtype=torch.float64).view(-1, 4).to(self.device)
         self._source = self._groups.held()
 
-    def _rows(self, states: Sequence[SensitivityState]) -> Tensor | slice:
+    def _rows(self, parameters: Sequence[Tensor]) -> Tensor | slice:
         """Where these tensors stand; nearly always all of them, in order."""
-        found = [self._row[id(state.weight)] for state in states]
+        found = [self._row[id(parameter)] for parameter in parameters]
         if found == list(range(len(self._parameters))):
             return slice(None)
         return torch.tensor(found, dtype=torch.int64).to(self.device, non_blocking=True)
+
+
+def _together(parameters: Sequence[Tensor], sums: list[Moments]) -> list[Moments]:
+    """The sums over some parameters, two of each, of those over the parts that lie here."""
+    return add_up_moments(Ranks([parameter for parameter in parameters for _ in range(2)]), sums)
 
 
 def keep_shared_mean(tallies: Sequence[Tally], outcomes: Sequence[SensitivityOutcome]) -> None:
