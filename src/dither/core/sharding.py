@@ -84,10 +84,12 @@ class Ranks:
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        found: dict[str, tuple[Any, str, list[int]]] = {}
+        found: dict[tuple[int, ...], tuple[Any, str, list[int]]] = {}
         for row, tensor in enumerate(tensors):
             for group, device in _groups(tensor):
-                found.setdefault(group.group_name, (group, device, []))[2].append(row)
+                # Equal meshes may have groups of their own: those of the same processes are as good as one.
+                members = tuple(torch.distributed.get_process_group_ranks(group))
+                found.setdefault(members, (group, device, []))[2].append(row)
         self._groups = [(group, device, torch.tensor(rows)) for group, device, rows in found.values()]
 
     def __bool__(self) -> bool:
@@ -106,7 +108,7 @@ class Ranks:
             `rows`, written.
         """
         for group, device, index in self._groups:
-            index = index.to(rows.device)
+            index = index.to(rows.device, non_blocking=True)
             mine = rows[index].to(device)
             torch.distributed.all_reduce(mine, group=group)
             rows[index] = mine.to(rows.device)

@@ -1,0 +1,39 @@
+"""A sharded run goes on from its checkpoint with any number of processes; what cannot go on is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import sharded_state as there
+
+
+def test_a_checkpoint_goes_on_with_any_number_of_processes(ranks: Any, tmp_path: Path) -> None:
+    ranks.run(2, there.started, 2, str(tmp_path / "saved"))
+    for size in (2, 4, 1):
+        for moved, steps, elements, wrong, records_agree in ranks.run(
+            size, there.resumed, size, str(tmp_path / "saved")
+        ):
+            assert (moved, steps, wrong) == (0, 2, 0), size
+            assert elements > 1000
+            assert records_agree
+
+
+MESSAGES = {
+    "partial": r"parameter 'weight' has the placement P\S*\(sum\), .*; redistribute it",
+    "pieces": r"parameter 'weight' is placed as .*_StridedShard.*, in pieces along dimension 0",
+    "meta": "parameter 'weight' lies on the meta device; load or materialise the weights first",
+    "fsdp1 True": r"is wrapped by FSDP1 .*noise the model before wrapping it, or use FSDP2",
+    "fsdp1 False": r"is wrapped by FSDP1 .*noise the model before wrapping it, or use FSDP2",
+    "lost": r"moving average 'dither_sensitivity' of 'head\.weight' is missing .* whole checkpoint",
+    "whole": r"of 'head\.weight' .* is \(3, 33\), the parameter is \(3, 33\), placed as .*Shard",
+    "of another shape": r"of 'head\.weight' .* is \(3,\), the parameter is \(3, 33\), placed as",
+}
+
+
+def test_what_cannot_be_noised_or_continued_is_said(ranks: Any) -> None:
+    for found in ranks.run(2, there.refusals, 2):
+        assert found.keys() == MESSAGES.keys()
+        for name, message in found.items():
+            assert re.search(MESSAGES[name], message), f"{name}: {message}"
