@@ -27,7 +27,14 @@ class Shapes(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        shapes = {"tall": (67, 9), "wide": (3, 1030), "short": (2, 40), "conv": (6, 5, 3, 3), "rows": (1, 33)}
+        shapes = {
+            "large": (1030, 515),
+            "tall": (67, 9),
+            "wide": (3, 1030),
+            "short": (2, 40),
+            "conv": (6, 5, 3, 3),
+            "rows": (1, 33),
+        }
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(values(name, shape)))
         self.narrow = nn.Parameter(values("narrow", (37, 50), torch.bfloat16))

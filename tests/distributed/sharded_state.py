@@ -69,7 +69,9 @@ def refusals(size: int) -> dict[str, str]:
     """What is said about parameters that cannot be noised, and state that cannot be continued."""
     mesh = init_device_mesh("cpu", (size,))
     whole = torch.ones(8, 4)
+    odd = torch.ones(3 if mesh.get_local_rank() == 0 else 5, 4)
     strange = {
+        "uneven": DTensor.from_local(odd, mesh, [Shard(0)], shape=whole.shape, stride=whole.stride()),
         "partial": DTensor.from_local(whole, mesh, [Partial()]),
         "pieces": distribute_tensor(whole, mesh, [_StridedShard(0, split_factor=2)], src_data_rank=None),
         "meta": distribute_tensor(torch.ones(8, 4, device="meta"), mesh, [Shard(0)], src_data_rank=None),

@@ -21,6 +21,7 @@ def test_a_checkpoint_goes_on_with_any_number_of_processes(ranks: Any, tmp_path:
 
 
 MESSAGES = {
+    "uneven": r"parameter 'weight' has shape \([35], 4\) .* of \(8, 4\) make it \(4, 4\); shard it with",
     "partial": r"parameter 'weight' has the placement P\S*\(sum\), .*; redistribute it",
     "pieces": r"parameter 'weight' is placed as .*_StridedShard.*, in pieces along dimension 0",
     "meta": "parameter 'weight' lies on the meta device; load or materialise the weights first",

@@ -4,6 +4,7 @@ A tensor that is no DTensor is all here. Nothing in this module loads torch.dist
 DTensor, it is loaded already.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -59,11 +60,16 @@ def place_of(tensor: Tensor) -> Place:
             raise ValueError(
                 f"has the placement {placement}, and its values are not all known; redistribute it"
             )
+    size, held = [len(own) for own in indices], local(tensor)
     for dim, own in enumerate(indices):
         if len(own) and int(own[-1] - own[0]) != len(own) - 1:
             raise ValueError(f"is placed as {sharded.placements}, in pieces along dimension {dim}")
-    start = [int(own[0]) if len(own) else 0 for own in indices]
-    return Place.of_box(start, [len(own) for own in indices], tensor.shape)
+    if held.numel() != math.prod(size):
+        raise ValueError(
+            f"has shape {tuple(held.shape)} in this process, where {sharded.placements} of "
+            f"{tuple(tensor.shape)} make it {tuple(size)}; shard it with distribute_tensor or fully_shard"
+        )
+    return Place.of_box([int(own[0]) if len(own) else 0 for own in indices], size, tensor.shape)
 
 
 def aligned(tensor: Tensor, like: Tensor) -> Tensor:

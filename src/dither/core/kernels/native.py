@@ -24,7 +24,7 @@ from dither.core.noise import (
     StepScalars,
     Together,
 )
-from dither.core.places import Place
+from dither.core.places import WHOLE, Place
 from dither.core.statistics import SQUARE_LIMBS, TOTAL_LIMBS, Moments
 
 LIBRARY = Path(__file__).with_name("_native.so")
@@ -200,6 +200,8 @@ def _fill_view(jobs: np.ndarray, name: str, tensors: Sequence[Tensor]) -> None:
 
 def _fill_places(jobs: np.ndarray, places: Sequence[Place]) -> None:
     for row, place in enumerate(places):
+        if place is WHOLE:  # nearly always: zeros say so
+            continue
         jobs["offset"][row] = place.offset
         if place.rows:
             count = len(place.rows)
