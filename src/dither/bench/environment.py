@@ -8,6 +8,11 @@ from pathlib import Path
 _PACKAGES = ("dither", "torch", "transformers", "accelerate", "numpy")
 
 
+def versions() -> dict[str, str]:
+    """Installed versions of dither and of the packages that make a run, by name."""
+    return {package: version(package) for package in _PACKAGES}
+
+
 def environment(threads: int) -> dict[str, str | int]:
     """Versions, device and processor of this process.
 
@@ -22,7 +27,7 @@ def environment(threads: int) -> dict[str, str | int]:
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
-        **{package: version(package) for package in _PACKAGES},
+        **versions(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _processor(),

@@ -18,6 +18,8 @@ examples:
       --methods none,noisytune,pats,pats-magnitude --seeds 0-8 --out runs/glue \\
       --set noisytune.noise_lambda=0.2 --set train.learning_rate=3e-5
   dither compare my-task.toml --model ./my-encoder --out runs/mine --json
+  dither compare glue/rte --model /shared/encoder --out runs/rte --executor ray --address auto \\
+      --gpus-per-run 0.25
 """
 
 
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     names = names if BASELINE in names else (BASELINE, *names)
     seeds = parse_seeds(args.seeds)
     methods, train = parse_settings(args.settings, names)
+    executor = options.executor(args)
     plan = Plan.create(
         args.tasks,
         args.model,
@@ -80,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
             plan,
             args.out,
             jobs=options.jobs(args),
+            executor=executor,
             margin=args.margin,
             tensorboard=args.tensorboard,
             progress=progress,

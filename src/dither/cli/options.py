@@ -2,6 +2,10 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dither.bench.executors import Executor
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +45,32 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
-    """--jobs, --threads, --tensorboard."""
+    """--jobs, --executor, --address, --gpus-per-run, --threads, --tensorboard."""
     parser.add_argument(
-        "--jobs", type=int, default=None, metavar="N", help="runs at a time (default: cores / threads)"
+        "--jobs",
+        type=int,
+        default=None,
+        metavar="N",
+        help="runs at a time (default: cores / threads; with --executor ray what the cluster has room for)",
+    )
+    parser.add_argument(
+        "--executor",
+        choices=("processes", "ray"),
+        default="processes",
+        help="what makes the runs: processes of this machine (default), or Ray, on many machines; the table "
+        "is the same on equal hardware",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="the Ray cluster, 'auto' for the one that this machine is in (default: start a Ray of this "
+        "machine alone); it can run code here, so join only clusters that you trust",
+    )
+    parser.add_argument(
+        "--gpus-per-run",
+        type=float,
+        metavar="PART",
+        help="part of a GPU for each run on Ray, 0 to 1 (default: 1 where the cluster has GPUs, else 0)",
     )
     add_threads(parser)
 
@@ -69,3 +96,15 @@ def jobs(args: argparse.Namespace) -> int:
     """How many runs at a time: as asked, or as many as the cores allow."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return args.jobs if args.jobs is not None else max(1, cores // max(1, args.threads))
+
+
+def executor(args: argparse.Namespace) -> "Executor | None":
+    """What makes the runs, checked before the first one; None for processes of this machine."""
+    if args.executor == "ray":
+        from dither.bench.executors.ray_cluster import ray_executor
+
+        return ray_executor(jobs=args.jobs, address=args.address, gpus_per_run=args.gpus_per_run)
+    for option, value in (("--address", args.address), ("--gpus-per-run", args.gpus_per_run)):
+        if value is not None:
+            raise ValueError(f"{option} {value} is for --executor ray: add that, or leave {option} out")
+    return None

@@ -6,6 +6,9 @@ from typing import Protocol
 from dither.bench.run import RunRequest
 from dither.results import RunResult
 
+KEPT = "What was recorded is kept; the same command goes on from there"
+"""How the message of every RunError ends."""
+
 
 class RunError(RuntimeError):
     """A run ended by an error, not by a result; the runs recorded before it are kept."""

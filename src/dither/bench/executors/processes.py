@@ -4,15 +4,15 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
-from dither.bench.executors import RunError
-from dither.bench.run import RunRequest, run
+from dither.bench.executors import KEPT, RunError
+from dither.bench.executors.worker import be_quiet, run_for_sending
+from dither.bench.run import RunRequest
 from dither.results import RunResult
 
 
@@ -38,7 +38,7 @@ def run_in_processes(requests: Sequence[RunRequest], jobs: int) -> Generator[Run
             # No more than are running: what waits in a queue would be lost from sight.
             for request in islice(pending, jobs - len(running)):
                 with _interrupts_waiting():
-                    running[pool.submit(_run, request)] = request
+                    running[pool.submit(run_for_sending, request)] = request
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -67,36 +67,19 @@ def _result(future: "Future[RunResult]", running: "dict[Future[RunResult], RunRe
     except BrokenProcessPool as error:
         runs = " or ".join(f"({request.spec})" for request in running.values())
         raise RunError(
-            f"the process of run {runs} died, perhaps for lack of memory: try a smaller --jobs. "
-            "What was recorded is kept; the same command goes on from there"
+            f"the process of run {runs} died, perhaps for lack of memory: try a smaller --jobs. {KEPT}"
         ) from error
     except Exception as error:
-        raise RunError(
-            f"run ({running[future].spec}) failed with {error}. What was recorded is kept; the same command "
-            "goes on from there"
-        ) from error
+        raise RunError(f"run ({running[future].spec}) failed with {error}. {KEPT}") from error
     del running[future]
     return result
-
-
-def _run(request: RunRequest) -> RunResult:
-    """A run whose error can travel: some exceptions cannot be unpickled, which would end all processes."""
-    try:
-        return run(request)
-    except Exception as error:
-        trace = "".join(traceback.format_exception(error))
-        raise RuntimeError(f"{type(error).__name__}: {error}") from RuntimeError(trace)
 
 
 def _prepare_worker() -> None:
     """Quiet, deaf to Ctrl-C (the parent decides), and gone when the parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    import transformers  # takes seconds, in which the parent may be gone
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    be_quiet()  # takes seconds, in which the parent may be gone
 
 
 def _die_with_parent() -> None:
