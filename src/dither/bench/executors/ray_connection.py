@@ -97,7 +97,7 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
 def _local(cpus: int, stack: ExitStack) -> dict[str, object]:
     """Options of a Ray that is started: no dashboard, no statistics of use, no file that stays."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    folder = tempfile.TemporaryDirectory(prefix="dither-ray-", ignore_cleanup_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix="dither-", ignore_cleanup_errors=True)
     return {
         "num_cpus": cpus,
         "object_store_memory": _OBJECT_STORE,

@@ -19,11 +19,12 @@ from dither.results import RunResult
 def travelling_task() -> Callable[[list[Any], dict[str, str], float], RunResult]:
     """What Ray calls on a node: a function that is sent whole, so that a node without dither can say so.
 
-    A name that a worker can look up is sent as that name, and so is the class of an argument. This is a local
-    function, and its request a reference in a list, read when the versions are known to be the same.
+    A name that a worker can look up is sent as that name, and so is the class of an argument. So this is a
+    local function that names nothing of dither outside its body, and its request a reference in a list, read
+    when the versions are known to be the same.
     """
 
-    def make_run(request: list[Any], wanted: dict[str, str], gpus: float) -> RunResult:
+    def make_run(request: list[Any], wanted: dict[str, str], gpus: float) -> Any:
         import platform
 
         try:
