@@ -87,10 +87,11 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        stack.enter_context(_silence())
+        stack.enter_context(_nothing_printed())
         options = {} if address else _local(cpus, stack)
         stack.callback(ray.shutdown, wait_for_processes=True)
-        ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        with _sigterm_as_it_was():
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
         yield
 
 
@@ -107,16 +108,24 @@ def _local(cpus: int, stack: ExitStack) -> dict[str, object]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep standard output for results, and the handler of SIGTERM that Ray replaces."""
+def _nothing_printed() -> Iterator[None]:
+    """Keep standard output for results."""
     from ray._private import worker
 
     # Ray prints the death of any worker there, `log_to_driver` or not; it has no public switch for that.
     printed, worker._worker_logs_enabled = worker._worker_logs_enabled, False
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
         worker._worker_logs_enabled = printed
+
+
+@contextmanager
+def _sigterm_as_it_was() -> Iterator[None]:
+    """Put back the handler that Ray replaces; whoever ends us gets an end, not a C++ stack trace."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
