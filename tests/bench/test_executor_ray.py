@@ -206,3 +206,22 @@ def test_a_run_that_fits_no_node_is_an_error_at_once(cluster, requests):
     message = r"no node has room for a run, which takes 64 CPUs .* and 0 GPUs .* is 1 CPUs and 0 GPUs\."
     with pytest.raises(RunError, match=message):
         next(ray_executor(address=cluster.address)([large]))
+
+
+def test_two_runs_share_a_gpu_and_each_has_a_process_of_its_own(cluster, requests, instead, tmp_path):
+    def two_at_once(request: list[Any], wanted: dict[str, str], gpus: float) -> RunResult:
+        import ray
+
+        (tmp_path / str(os.getpid())).touch()
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        here = {"pid": os.getpid(), "gpu": os.environ["CUDA_VISIBLE_DEVICES"], "part": gpus}
+        return RunResult(spec=ray.get(request[0]).spec, score=80.0, **{**RESULT, "environment": here})
+
+    instead(two_at_once)
+    node = cluster.node(num_cpus=2, num_gpus=1)  # to Ray, a number
+    results = list(ray_executor(address=cluster.address, gpus_per_run=0.5)(list(requests.values())))
+    cluster.remove_node(node, allow_graceful=False)
+    assert {result.id for result in results} == {request.spec.id for request in requests.values()}
+    assert {(one.environment["gpu"], one.environment["part"]) for one in results} == {("0", 0.5)}
+    assert len({one.environment["pid"] for one in results}) == 4

@@ -83,7 +83,8 @@ def test_where_no_ray_answers(listener, monkeypatch):
 def test_what_ray_says_is_told(listener, monkeypatch):
     monkeypatch.setattr(ray_connection, "_PROBE", "raise RuntimeError('Version mismatch')")
     port = listener.getsockname()[1]
-    with pytest.raises(ConnectionError, match="cannot be joined: RuntimeError: Version mismatch; give host"):
+    message = r"cannot be joined: RuntimeError: Version mismatch \(where it has a token, .*\); give host:port"
+    with pytest.raises(ConnectionError, match=message):
         ray_executor(address=f"127.0.0.1:{port}")
 
 

@@ -1,8 +1,7 @@
-"""`dither compare --executor ray` with a Ray of its own: interrupted, continued, and nothing left behind."""
+"""`dither compare --executor ray` with its own Ray: nothing is left behind, mistakes are told at once."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -20,17 +19,7 @@ import pytest
 from dither.results import Ledger
 
 PATIENCE = 120  # seconds for what takes one or two when the machine is idle
-OPTIONS = (
-    "--methods",
-    "none,noisytune",
-    "--seeds",
-    "0-1",
-    "--set",
-    "train.epochs=2",
-    "--jobs",
-    "1",
-    "--json",
-)
+OPTIONS = ("--methods", "none,noisytune", "--seeds", "0-4", "--jobs", "1", "--json")
 
 
 @pytest.fixture
@@ -80,24 +69,21 @@ def started(films, out: Path, surroundings: dict[str, str]) -> subprocess.Popen[
     )
 
 
-def test_interrupted_and_continued_with_nothing_left_behind(films, tmp_path, surroundings):
+def test_an_interrupt_leaves_nothing_but_the_ledger(films, tmp_path, surroundings):
     with started(films, tmp_path, surroundings) as process:
         assert process.stderr is not None
-        assert [process.stderr.readline()[:5] for _ in range(2)] == ["[0/4]", "[1/4]"]
+        assert [process.stderr.readline()[:6] for _ in range(2)] == ["[0/10]", "[1/10]"]
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (130, "")
     assert err.endswith("dither: interrupted; finished runs are kept, the same command goes on from there\n")
     deadline = time.monotonic() + PATIENCE
     while left := living(surroundings):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
     assert [path.name for path in Path(surroundings["TMPDIR"]).iterdir()] == ["home"]
-    with started(films, tmp_path, surroundings) as process:
-        out, _ = process.communicate(timeout=2 * PATIENCE)
-    assert (process.returncode, len(json.loads(out)["runs"])) == (0, 4)
     with Ledger.read(tmp_path) as ledger:
-        assert len(ledger) == 4
+        assert 1 <= len(ledger) < 10
 
 
 @pytest.mark.parametrize(("option", "value"), [("--address", "auto"), ("--gpus-per-run", "0.5")])

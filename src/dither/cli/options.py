@@ -57,8 +57,9 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         "--executor",
         choices=("processes", "ray"),
         default="processes",
-        help="what makes the runs: processes of this machine (default), or Ray, on many machines; the table "
-        "is the same on equal hardware",
+        metavar="NAME",
+        help="what makes the runs: 'processes' of this machine (default), or 'ray', on many machines; the "
+        "table is the same on equal hardware",
     )
     parser.add_argument(
         "--address",

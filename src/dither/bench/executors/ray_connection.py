@@ -58,7 +58,10 @@ def require_cluster(address: str) -> None:
         ) from error
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no reason given"]
-        raise ConnectionError(f"Ray at --address {address} cannot be joined: {said[-1]}; {_WHERE}")
+        raise ConnectionError(
+            f"Ray at --address {address} cannot be joined: {said[-1]} (where it has a token, set "
+            f"RAY_AUTH_MODE=token); {_WHERE}"
+        )
 
 
 def _knock(address: str) -> None:
