@@ -33,8 +33,6 @@ RESULT = {
     "seconds": 0.0,
     "started": EPOCH,
 }
-# What Ray's own processes and sockets leave to Python's garbage collection.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +82,10 @@ def workers_with_a_run(node: Any) -> list[psutil.Process]:
 
 
 def determined(result: RunResult) -> dict[str, Any]:
-    """All of a result but where and when it was made, and how long that took."""
+    """All of a result but when it was made, how long that took, and how much memory."""
     times = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     history = [{key: row[key] for key in row if key not in times} for row in result.history]
-    changing = {"environment": {}, "seconds": 0.0, "peak_memory_mb": None, "started": EPOCH}
-    return vars(replace(result, history=history, **changing))
+    return vars(replace(result, history=history, seconds=0.0, peak_memory_mb=None, started=EPOCH))
 
 
 def table(out: Path) -> tuple[dict[str, Any], str]:
@@ -201,6 +198,7 @@ def test_an_interrupt_ends_what_runs_and_leaves_the_cluster(cluster, connection,
     assert cluster.head_node.remaining_processes_alive()
 
 
+@pytest.mark.usefixtures("unmoved_random_state")
 def test_a_run_that_fits_no_node_is_an_error_at_once(cluster, requests):
     large = replace(requests["none", 0], spec=replace(requests["none", 0].spec, threads=64))
     message = r"no node has room for a run, which takes 64 CPUs .* and 0 GPUs .* is 1 CPUs and 0 GPUs\."
@@ -220,8 +218,9 @@ def test_two_runs_share_a_gpu_and_each_has_a_process_of_its_own(cluster, request
 
     instead(two_at_once)
     node = cluster.node(num_cpus=2, num_gpus=1)  # to Ray, a number
-    results = list(ray_executor(address=cluster.address, gpus_per_run=0.5)(list(requests.values())))
+    three = list(requests.values())[:3]
+    results = list(ray_executor(address=cluster.address, gpus_per_run=0.5)(three))
     cluster.remove_node(node, allow_graceful=False)
-    assert {result.id for result in results} == {request.spec.id for request in requests.values()}
+    assert {result.id for result in results} == {request.spec.id for request in three}
     assert {(one.environment["gpu"], one.environment["part"]) for one in results} == {("0", 0.5)}
-    assert len({one.environment["pid"] for one in results}) == 4
+    assert len({one.environment["pid"] for one in results}) == 3

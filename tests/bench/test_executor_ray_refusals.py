@@ -1,4 +1,4 @@
-"""What an executor on Ray refuses: options, addresses, and nodes that do not have what a run needs."""
+"""What an executor on Ray refuses: options, addresses, nodes without what a run needs; and mixed hardware."""
 
 from __future__ import annotations
 

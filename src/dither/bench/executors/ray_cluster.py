@@ -191,7 +191,7 @@ def _again(attempt: _Attempt, error: Exception) -> _Attempt:
     if isinstance(error, of_ray.RayTaskError):
         raise RunError(f"run ({spec}) failed with {error.cause}. {KEPT}") from error
     losses = of_ray.WorkerCrashedError, of_ray.NodeDiedError, of_ray.OutOfMemoryError, of_ray.ObjectLostError
-    first = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")  # pages of advice follow
+    first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")  # pages of advice follow
     reason = f"{type(error).__name__}: {first}"
     if not isinstance(error, losses):
         raise RunError(f"Ray could not make run ({spec}): {reason}. {KEPT}") from error

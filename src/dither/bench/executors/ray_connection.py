@@ -6,6 +6,7 @@ and results among them. So an address is trusted like a login; never join a clus
 
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -92,14 +93,21 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_nothing_printed())
         options = {} if address else _local(cpus, stack)
-        stack.callback(ray.shutdown, wait_for_processes=True)
-        with _sigterm_as_it_was():
+        stack.callback(_disconnect)
+        with _unchanged():
             ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
         yield
 
 
+def _disconnect() -> None:
+    import ray
+
+    with _unchanged():
+        ray.shutdown(wait_for_processes=True)
+
+
 def _local(cpus: int, stack: ExitStack) -> dict[str, object]:
-    """Options of a Ray that is started: no dashboard, no statistics of use, no file that stays."""
+    """Options of a Ray that is started: no dashboard, no statistics of use, no folder that stays."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     folder = tempfile.TemporaryDirectory(prefix="dither-", ignore_cleanup_errors=True)
     return {
@@ -116,7 +124,8 @@ def _nothing_printed() -> Iterator[None]:
     from ray._private import worker
 
     # Ray prints the death of any worker there, `log_to_driver` or not; it has no public switch for that.
-    printed, worker._worker_logs_enabled = worker._worker_logs_enabled, False
+    printed = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
     try:
         yield
     finally:
@@ -124,11 +133,17 @@ def _nothing_printed() -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_as_it_was() -> Iterator[None]:
-    """Put back the handler that Ray replaces; whoever ends us gets an end, not a C++ stack trace."""
-    handler = signal.getsignal(signal.SIGTERM)
+def _unchanged() -> Iterator[None]:
+    """Put back what Ray changes in this process.
+
+    It draws names from Python's global generator, fresh ones for each connection, and replaces the handler
+    of SIGTERM by one that ends in a C++ stack trace.
+    """
+    handler, state = signal.getsignal(signal.SIGTERM), random.getstate()
+    random.seed()
     try:
         yield
     finally:
+        random.setstate(state)
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
