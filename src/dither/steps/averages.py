@@ -11,7 +11,7 @@ AVERAGE = "dither_sensitivity"
 """The key of the moving average in `optimizer.state[p]`."""
 
 
-def average_of(optimizer: Optimizer, row: Target, dtype: str, *, was_active: bool) -> Tensor:
+def average_of(optimizer: Optimizer, row: Target, dtype: str, *, was_active: bool = False) -> Tensor:
     """The moving average of a parameter, made where there is none; a DTensor where the parameter is one.
 
     Args:

@@ -68,8 +68,9 @@ class StepNoise:
         work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self.targets]
         if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
             for row, _ in work:
-                self._average(row)
+                average_of(self._optimizer, row, self._method.average)
             return
+        self._groups.check()
         tallies = self._current_tallies()
         if not tallies:  # every tensor is left alone: the steps count all the same
             self._groups.write(self._groups.step + 1)
@@ -86,9 +87,9 @@ class StepNoise:
     ) -> SensitivityOutcome:
         """The step of the tensors of one device."""
         flag = None if skipped is None else skipped.to(tally.device, non_blocking=True)
-        step, owners = tally.count_step(flag), self._groups.index()
         mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
-        states = [self._state(row, gradient) for row, gradient in mine]
+        states = [self._state(row, gradient) for row, gradient in mine]  # refuses what is foreign
+        step, owners = tally.count_step(flag), self._groups.index()
         parameters = [row.named.parameter for row, _ in mine]
         scales = tally.numbers(self._scales([(row, owners[id(row.named.parameter)]) for row, _ in mine]))
         scales *= self._method.adds_noise_at(step)
@@ -135,21 +136,17 @@ class StepNoise:
         parameter, key = row.named.parameter, id(row.named.parameter)
         if key not in self._places:
             self._places[key] = place_of(parameter)
+        # One m for all tensors tells nothing of each.
+        was_active = self._method.across == "tensor" and self._groups.index()[key].mean > 0.0
+        average = average_of(self._optimizer, row, self._method.average, was_active=was_active)
         return SensitivityState(
             local(parameter),
             local(aligned(gradient, parameter)),
-            local(self._average(row)),
+            local(average),
             self._keys[key],
             self._method.rounding,
             self._places[key],
         )
-
-    def _average(self, row: Target) -> Tensor:
-        owner = self._groups.index()[id(row.named.parameter)]
-        was_active = (
-            owner.mean > 0.0 and self._method.across == "tensor"
-        )  # one m for all tells nothing of each
-        return average_of(self._optimizer, row, self._method.average, was_active=was_active)
 
     def _scales(self, rows: Sequence[tuple[Target, GroupState]]) -> list[float]:
         """λ · c_t · std(W_0) of each tensor."""

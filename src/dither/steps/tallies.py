@@ -50,7 +50,6 @@ class Tally:
         Returns:
             t, int64, no dimension.
         """
-        self._groups.check()
         if self._is_outdated():
             self._read()
         self.step += 1 if skipped is None else skipped == 0
