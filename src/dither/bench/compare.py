@@ -1,12 +1,14 @@
 """The comparison: make the runs that are missing, and say what they tell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dither.bench.executors import Executor
+from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
+from dither.bench.group import Group
 from dither.bench.plan import Plan
 from dither.bench.run import RunRequest, require_tensorboard
 from dither.results import Ledger, LedgerError, RunResult
@@ -47,7 +49,8 @@ def make_runs(
 ) -> None:
     """Make the runs of a plan that its output folder does not hold yet.
 
-    Each is recorded when it is finished, so an interrupted comparison goes on where it was.
+    Processes that were started together (`torchrun`, `accelerate launch`) make each run together; the first
+    one alone keeps the ledger and calls `progress`. Each is recorded when it is finished, so an interrupted comparison goes on where it was.
 
     Args:
         plan: what to run.
@@ -60,15 +63,24 @@ def make_runs(
         progress: called with each result, the number of runs done and of all.
 
     Raises:
-        ValueError: `jobs` is below 1.
+        ValueError: `jobs` is below 1; or processes that were started together shall do it otherwise.
         ImportError: TensorBoard is not installed.
         LedgerError: the folder holds another experiment, has a writer, or cannot be written.
         RunError: a run ended by an error.
     """
     if jobs < 1:
         raise ValueError(f"--jobs is {jobs}; it must be at least 1")
+    group = Group.here()
+    if group.size > 1 and (jobs > 1 or executor):
+        raise ValueError(
+            f"{f'--jobs is {jobs}' if jobs > 1 else 'another executor was given'}, but {group.size} processes "
+            "were started together and make one run at a time; leave that out, or start one process"
+        )
     if tensorboard:
         require_tensorboard()
+    if not group.leads:
+        follow(plan.requests(), group)
+        return
     with Ledger.create_or_resume(out, plan.experiment("compare", margin=margin)) as ledger:
         requests = list(plan.requests())
         there = set(ledger.finished_ids())
@@ -78,11 +90,19 @@ def make_runs(
         done = len(requests) - len(missing)
         progress(None, done, len(requests))
         # Closing ends what runs, also when recording failed.
-        with closing(executor(missing) if executor else run_in_processes(missing, jobs)) as results:
+        with closing(_executed(missing, group, jobs, executor)) as results:
             for result in results:
                 ledger.add(result)
                 done += 1
                 progress(result, done, len(requests))
+
+
+def _executed(
+    missing: Sequence[RunRequest], group: Group, jobs: int, executor: Executor | None
+) -> Generator[RunResult, None, None]:
+    if group.size > 1:
+        return run_in_group(missing, group)
+    return executor(missing) if executor else run_in_processes(missing, jobs)
 
 
 def _with_curves(request: RunRequest, out: Path) -> RunRequest:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.data import TaskData, load
+from dither.bench.group import Group
 from dither.bench.models import ModelSource, check_lengths, check_model, find_model
 from dither.bench.run import RunRequest
 from dither.bench.task import Task, load_task
@@ -33,6 +34,7 @@ class Plan:
         threads: of torch, for each run.
         dtype: of the weights.
         data_dir: folder of local data, or None for the Hub.
+        processes: that make each run together.
     """
 
     source: ModelSource
@@ -44,6 +46,7 @@ class Plan:
     threads: int = 1
     dtype: str = "float32"
     data_dir: str | None = None
+    processes: int = 1
 
     @classmethod
     def create(
@@ -58,7 +61,7 @@ class Plan:
         dtype: str = "float32",
         data_dir: str | None = None,
     ) -> "Plan":
-        """Load and check everything that the runs need.
+        """Load and check everything that the runs need, for the processes that were started together.
 
         Args:
             tasks: names, or paths of TOML files.
@@ -83,6 +86,9 @@ class Plan:
         loaded = tuple(load_task(name) for name in tasks)
         if len({task.name for task in loaded}) != len(loaded):
             raise ValueError(f"a task stands twice in {', '.join(task.name for task in loaded)}")
+        group = Group.here()
+        for task in loaded:
+            _check_batch(task.name, replace(task.recipe, **changes).batch_size, group.size)
         source = find_model(model)
         made = [create_method(name, **settings) for name, settings in methods.items()]
         # One task for each kind and size of head.
@@ -93,7 +99,7 @@ class Plan:
             size = replace(task.recipe, **changes).max_length
             rows = data[task.name].splits.values()
             check_lengths(source, task, rows, max_length=size, positions=positions)
-        return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir)
+        return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir, group.size)
 
     def experiment(self, kind: str, *, margin: float | None = None) -> Experiment:
         """What the output folder is for; the margin of equivalence is declared with it."""
@@ -112,6 +118,7 @@ class Plan:
             recipe_version=RECIPE_VERSION,
             seeds=self.seeds,
             margin=margin,
+            processes=self.processes,
         )
 
     def requests(self) -> Iterator[RunRequest]:
@@ -136,5 +143,17 @@ class Plan:
             threads=self.threads,
             dtype=self.dtype,
             recipe_version=RECIPE_VERSION,
+            processes=self.processes,
         )
         return RunRequest(spec, task, self.source, self.data_dir)
+
+
+def _check_batch(task: str, batch_size: int, processes: int) -> None:
+    """Refuse a batch that the processes of a run cannot share equally."""
+    if batch_size % processes:
+        fitting = [number for number in range(1, batch_size + 1) if batch_size % number == 0]
+        raise ValueError(
+            f"task {task!r} trains in batches of {batch_size}, which {processes} processes cannot share "
+            f"equally; start {' or '.join(map(str, fitting))}, or --set train.batch_size="
+            f"{batch_size - batch_size % processes or processes}"
+        )

@@ -78,9 +78,6 @@ def run(request: RunRequest) -> RunResult:
     Raises:
         ValueError: the data are no longer those of the request, or data or model do not fit the task.
     """
-    import torch
-
-    torch.set_num_threads(request.spec.threads)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     encoded = encode(request)
@@ -156,10 +153,13 @@ def _trainer(request: RunRequest, encoded: Encoded) -> tuple[Any, Any]:
     callback = NoiseCallback(method)
     head = HEADS[request.task.head]
     tokenizer = load_tokenizer(request.source)
+    arguments = _arguments(request, torch.cuda.is_available())
+    _check_processes(request.spec, arguments.world_size)
+    torch.set_num_threads(request.spec.threads)  # after accelerate, which sets them where there are processes
     trainer = Trainer(
         # The Trainer seeds torch before it calls this, so the head is drawn from the run's seed.
         model_init=lambda: load_model(request.source, request.task, request.spec.dtype),
-        args=_arguments(request, torch.cuda.is_available()),
+        args=arguments,
         train_dataset=encoded.features[request.task.train],
         data_collator=head.collator(tokenizer),
         callbacks=[callback],
@@ -167,6 +167,14 @@ def _trainer(request: RunRequest, encoded: Encoded) -> tuple[Any, Any]:
     if not request.progress:
         trainer.remove_callback(PrinterCallback)  # it prints every log entry
     return trainer, callback
+
+
+def _check_processes(spec: RunSpec, started: int) -> None:
+    if started != spec.processes:
+        raise ValueError(
+            f"run ({spec}) is planned for {spec.processes} processes together and {started} are here; make "
+            "the plan in the processes that make the run, and start them with torchrun or accelerate launch"
+        )
 
 
 def _arguments(request: RunRequest, has_gpu: bool) -> Any:
@@ -180,7 +188,7 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
         output_dir=folder,
         seed=request.spec.seed,
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=recipe.batch_size // request.spec.processes,
         per_device_eval_batch_size=EVALUATION_BATCH,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
@@ -215,6 +223,8 @@ def _checkpoint(request: RunRequest) -> str | None:
 
 def _save(trainer: Any, source: ModelSource, folder: Path) -> None:
     """Put the model and its tokenizer into a folder, each file whole or not at all."""
+    if not trainer.is_world_process_zero():
+        return
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     trainer.save_model(str(partial))

@@ -64,10 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone can be forgiven
         return status
     except KeyboardInterrupt:
-        print(
-            "\ndither: interrupted; finished runs are kept, the same command goes on from there",
-            file=sys.stderr,
-        )
+        _complain("\ndither: interrupted; finished runs are kept, the same command goes on from there")
         return 130
     except BrokenPipeError:
         # The reader of our output has gone; nothing is left to say to it.
@@ -77,5 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = isinstance(error, (ValueError, TypeError, OSError, RuntimeError, ImportError))
         if args.traceback or not known:
             raise
-        print(f"dither: {error}", file=sys.stderr)
+        _complain(f"dither: {error}")
         return 2 if isinstance(error, ValueError | TypeError | FileNotFoundError) else 1
+
+
+def _complain(text: str) -> None:
+    """Say on standard error what went wrong; of processes that were started together one says it."""
+    from dither.bench.group import Group
+
+    Group.here().complain(text)

@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table."""
     from dither.bench.compare import BASELINE, look, make_runs
+    from dither.bench.group import Group
     from dither.bench.plan import Plan
     from dither.bench.settings import parse_names, parse_seeds, parse_settings
     from dither.cli.progress import run_progress
@@ -88,5 +89,6 @@ def run(args: argparse.Namespace) -> int:
             tensorboard=args.tensorboard,
             progress=progress,
         )
-    print_comparison(look(args.out), as_json=args.json)
+    if Group.here().leads:
+        print_comparison(look(args.out), as_json=args.json)
     return 0

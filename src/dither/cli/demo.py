@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table."""
     from dither.bench.compare import look, make_runs
+    from dither.bench.group import Group
     from dither.bench.plan import Plan
     from dither.bench.settings import parse_seeds, parse_settings
     from dither.cli.progress import run_progress
@@ -39,5 +40,6 @@ def run(args: argparse.Namespace) -> int:
     plan = Plan.create(TASKS, "builtin", methods, parse_seeds(args.seeds), train_settings=train)
     with run_progress() as progress:
         make_runs(plan, args.out, jobs=options.jobs(args), progress=progress)
-    print_comparison(look(args.out), as_json=args.json)
+    if Group.here().leads:
+        print_comparison(look(args.out), as_json=args.json)
     return 0

@@ -52,5 +52,7 @@ def run(args: argparse.Namespace) -> int:
         data_dir=args.data_dir,
     )
     result = finetune(plan, args.out, tensorboard=args.tensorboard, progress=not args.json)
+    if result is None:
+        return 0  # the first process says what came out
     print_run(result, args.out, as_json=args.json)
     return 0 if result.status == "finished" else 1

@@ -94,7 +94,11 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def jobs(args: argparse.Namespace) -> int:
-    """How many runs at a time: as asked, or as many as the cores allow."""
+    """How many runs at a time: as asked; one where processes make it together; or as the cores allow."""
+    from dither.bench.group import Group
+
+    if args.jobs is None and Group.here().size > 1:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return args.jobs if args.jobs is not None else max(1, cores // max(1, args.threads))
 

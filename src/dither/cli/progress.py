@@ -16,7 +16,9 @@ def run_progress() -> Iterator["Progress"]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from dither.bench.group import Group
+
+    console, leads = Console(stderr=True), Group.here().leads
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -24,7 +26,7 @@ def run_progress() -> Iterator["Progress"]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not (console.is_terminal and leads)) as bar:
         task = bar.add_task("", total=None)
 
         def update(result: "RunResult | None", done: int, total: int) -> None:

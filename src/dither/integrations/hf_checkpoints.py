@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from typing import Any
 logger = logging.getLogger("dither")
 
 _RESUME_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+_ARCHIVES = ("optimizer.pt", "scheduler.pt", "scaler.pt")
 _CONFIGS = ("config.json", "adapter_config.json")
 _ADAPTER = "adapter_model.safetensors"
 _WEIGHTS = ("model.safetensors", _ADAPTER)
+_RANDOM_STATE = "rng_state.pth"
+_PROCESSES = "dither_processes"  # as NoiseCallback writes it
 _INDEX = "model.safetensors.index.json"
 
 
@@ -34,8 +38,9 @@ def latest_checkpoint(output_dir: str | Path) -> str | None:
     """The newest whole checkpoint of an output folder, for `trainer.train(resume_from_checkpoint=...)`.
 
     A checkpoint counts only when it is whole: trainer_state.json parses and is of the folder's step, and the
-    weights, the optimizer, the scheduler and the random states are there at full length. Newer ones that are
-    not are named in a warning of the log. Only the ends of the files are read, whatever their size.
+    weights, the optimizer, the scheduler and the random state of each process are there at full length. Newer
+    ones that are not are named in a warning of the log. Only the ends of the files are read, whatever their
+    size. Where several processes train together, all of them call this, with a folder that all see.
 
     Args:
         output_dir: `TrainingArguments.output_dir`.
@@ -75,18 +80,15 @@ def incompleteness(checkpoint: Path, step: int) -> str | None:
         path = checkpoint / name
         if not path.is_file() or path.stat().st_size == 0:
             return f"{name} is missing or empty"
-    random_states = sorted(checkpoint.glob("rng_state*.pth"))
-    if not random_states:
-        return "rng_state.pth is missing"
-    archives = (checkpoint / name for name in ("optimizer.pt", "scheduler.pt", "scaler.pt"))
-    for archive in [*(path for path in archives if path.exists()), *random_states]:
-        if problem := _archive_problem(archive):
-            return f"{archive.name} {problem}"
     state, problem = _json_object(checkpoint / "trainer_state.json")
     if problem:
         return problem
     if state.get("global_step") != step:
         return f"trainer_state.json is of step {state.get('global_step')}"
+    archives = [name for name in _ARCHIVES if (checkpoint / name).exists()]
+    for name in [*archives, *_random_states(checkpoint, state)]:
+        if problem := _archive_problem(checkpoint / name):
+            return f"{name} {problem}"
     for name in _CONFIGS:
         if (checkpoint / name).exists() and (problem := _json_object(checkpoint / name)[1]):
             return problem
@@ -102,8 +104,26 @@ def _json_object(path: Path) -> tuple[dict[str, Any], str | None]:
     return (value, None) if isinstance(value, dict) else ({}, f"{path.name} does not parse: no object")
 
 
+def _random_states(checkpoint: Path, state: dict[str, Any]) -> list[str]:
+    """The files with random states that a checkpoint must have: one for each process that saved it.
+
+    How many that were stands in the log history where NoiseCallback was at work. Without it, there may have
+    been another process whose file is not there yet: at least those of this run are asked for.
+    """
+    history = state.get("log_history") or []
+    noted = [row[_PROCESSES] for row in history if isinstance(row, dict) and _PROCESSES in row]
+    found = [path.name for path in checkpoint.glob("rng_state_*.pth")]
+    if noted[-1:] == [1] or (not noted and (not found or (checkpoint / _RANDOM_STATE).exists())):
+        return [_RANDOM_STATE]
+    now = int(os.environ.get("WORLD_SIZE", "1"))
+    count = int(noted[-1]) if noted else max(2, now, len(found))
+    return [f"rng_state_{rank}.pth" for rank in range(count)]
+
+
 def _archive_problem(path: Path) -> str | None:
     """Whether a file of torch.save is cut short: the directory of the zip is written last."""
+    if not path.is_file():
+        return "is missing"
     try:
         zipfile.ZipFile(path).close()
     except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -21,7 +21,7 @@ from dither.marks import ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.plain import Plain
-from dither.methods.settings import recipe_hash
+from dither.methods.settings import recipe_hash, seed_of
 from dither.record import Record
 from dither.steps import KEY
 from dither.steps.optimizers import base_optimizer
@@ -32,6 +32,10 @@ Method = NoisyTune | PATS | Plain
 
 RECORD_FILE = "dither.json"
 """In every checkpoint: the records, by family. An adapter's checkpoint has no other place for them."""
+
+
+PROCESSES = "dither_processes"
+"""In the log history, at each change from one process: how many train. Each has its part of a checkpoint."""
 
 
 class NoiseCallback(TrainerCallback):
@@ -46,6 +50,8 @@ class NoiseCallback(TrainerCallback):
     `dither.json` of each checkpoint, and to the reporters that come after this callback. The Trainer puts
     those of `report_to` before it; to have the numbers there, too, pass the reporter itself in `callbacks`,
     after this one.
+
+    Several processes (DDP) add the same noise, each to its replica.
 
     With PEFT and `NoisyTune(frozen=True)` an adapter's checkpoint lacks the noise of the frozen base. Resume
     adds it again; before using the adapter elsewhere, call `dither.noisytune_` with the same settings on the
@@ -93,33 +99,26 @@ class NoiseCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Noise the weights, or adopt what a checkpoint brought, and attach to the optimizer."""
-        model, resumed = kwargs["model"], state.global_step > 0
+        model, optimizer, resumed = kwargs["model"], kwargs["optimizer"], state.global_step > 0
         if not self._methods:
             logger.warning("NoiseCallback has no methods: this is plain training")
         if self.pats is not None:
-            base_optimizer(kwargs["optimizer"])  # refuses what it cannot serve before a weight is written
+            base_optimizer(optimizer)  # refuses what it cannot serve before a weight is written
         if resumed:
-            self._check_resumed(args.seed, state, kwargs["optimizer"])
+            self._check_resumed(args.seed, state, optimizer)
         if self.noisytune is not None:
             record = _adopt(model, self.noisytune, args.seed) if resumed else None
             self._keep(record or apply_(model, self.noisytune, seed=args.seed), model)
         if self.pats is not None:
-            self.handle = attach(
-                self.pats,
-                kwargs["optimizer"],
-                model,
-                total_steps=state.max_steps,
-                seed=args.seed,
-                reset=not resumed,
-            )
+            planned = {"total_steps": state.max_steps, "seed": args.seed}
+            self.handle = attach(self.pats, optimizer, model, **planned, reset=not resumed)
         self._untold = {}
         if not resumed and state.is_world_process_zero and self.records:
             self._untold = self._entries("noisytune")
             state.log_history.append(self._first_entry(args.seed, state) | {"step": state.global_step})
+        _note_processes(args.world_size, state)
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kw: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Add the noise so far to what the Trainer logs of training; evaluations stay as they are."""
         if not logs or not {"loss", "train_loss"} & logs.keys() or not state.is_world_process_zero:
             return
@@ -148,11 +147,7 @@ class NoiseCallback(TrainerCallback):
 
     def _recipes(self, seed: int) -> dict[str, str]:
         methods = [method for method in (self.noisytune, self.pats) if method is not None]
-        seeds = [seed if method.seed is None else method.seed for method in methods]
-        return {
-            method.family: recipe_hash(method.recipe(its_seed))
-            for method, its_seed in zip(methods, seeds, strict=True)
-        }
+        return {method.family: recipe_hash(method.recipe(seed_of(method, seed))) for method in methods}
 
     def _first_entry(self, seed: int, state: Any) -> dict[str, Any]:
         """What the log history keeps of the start; a resumed run is checked against it."""
@@ -209,6 +204,20 @@ class NoiseCallback(TrainerCallback):
             f"dither_{family}_skipped": float(counts["skipped"]),
             f"dither_{family}_noise_rms": record.root_mean_square("effective"),
         }
+
+
+def _note_processes(processes: int, state: Any) -> None:
+    """Keep how many processes train from here on, and say what another number changes."""
+    before = next((row[PROCESSES] for row in reversed(state.log_history) if PROCESSES in row), 1)
+    if processes == before:
+        return
+    if state.global_step > 0:
+        text = (
+            "training with %d processes resumes with %d: the same noise, but not the same order of the data"
+        )
+        logger.warning(text, before, processes)
+    if state.is_world_process_zero:
+        state.log_history.append({PROCESSES: processes, "step": state.global_step})
 
 
 def _adopt(model: nn.Module, method: NoisyTune, seed: int) -> Record:

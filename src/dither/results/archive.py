@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from dither.results import canonical_json as cj
@@ -30,7 +30,7 @@ def packed(result: RunResult) -> tuple[str, bytes]:
     if result.predictions is None:
         raise LedgerError(f"The run ({result.spec}) has no predictions; give {{}} if there are none.")
     document = {item.name: getattr(result, item.name) for item in fields(result)}
-    document |= {"spec": asdict(result.spec), "predictions": None}
+    document |= {"spec": result.spec.document(), "predictions": None}
     attachment = zlib.compress(cj.encode(result.predictions).encode()) if result.predictions else b""
     return cj.encode(document), attachment
 

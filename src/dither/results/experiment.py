@@ -8,9 +8,9 @@ from typing import Any
 
 from dither.results import canonical_json as cj
 from dither.results.errors import LedgerError
-from dither.results.runs import RunSpec
+from dither.results.runs import RunSpec, without_one_process
 
-_FIXED = ("kind", "model_digest", "threads", "dtype", "recipe_version")
+_FIXED = ("kind", "model_digest", "threads", "processes", "dtype", "recipe_version")
 _TASK_KEYS = {"task_digest", "data_digest"}
 
 
@@ -32,6 +32,7 @@ class Experiment:
         recipe_version: the version of the noise's recipe.
         seeds: the planned seeds, all different; their number is the planned n.
         margin: of the equivalence test, points, > 0; declared before the first run, or None for no test.
+        processes: that make each run together, of at least 1.
 
     Raises:
         LedgerError: a value is of a wrong type or out of range.
@@ -48,11 +49,13 @@ class Experiment:
     recipe_version: int
     seeds: tuple[int, ...]
     margin: float | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         for name in ("kind", "model", "model_digest", "dtype"):
             cj.check_text(getattr(self, name), f"Experiment.{name}")
-        cj.check_integer(self.threads, "Experiment.threads", least=1)
+        for name in ("threads", "processes"):
+            cj.check_integer(getattr(self, name), f"Experiment.{name}", least=1)
         cj.check_integer(self.recipe_version, "Experiment.recipe_version", least=0)
         for name in ("tasks", "methods", "train_settings"):
             copy = cj.check_object(getattr(self, name), f"Experiment.{name}", finite=True)
@@ -74,14 +77,18 @@ class Experiment:
         if self.margin is not None:
             cj.check_number(self.margin, "Experiment.margin", least=0)
 
+    def document(self) -> dict[str, Any]:
+        """Return the experiment as a dict of JSON values."""
+        return without_one_process(asdict(self))
+
     def to_json(self) -> str:
         """Return the experiment as a JSON object."""
-        return cj.encode(asdict(self))
+        return cj.encode(self.document())
 
     @classmethod
     def from_document(cls, document: Any, where: str) -> Experiment:
         """Return the experiment of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where))
+        return cls(**cj.keywords(cls, document, where, optional="processes"))
 
     def differences(self, new: Experiment) -> list[str]:
         """Return what forbids `new` to go on with this experiment, a line per setting; empty if nothing.

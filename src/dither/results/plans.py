@@ -81,7 +81,7 @@ def record_look(journal: Journal, *, when: str | None) -> Look:
 
 
 def _write(journal: Journal, experiment: Experiment, key: str) -> None:
-    journal.append(_PLAN, key, cj.encode({"when": _now(), "experiment": asdict(experiment)}))
+    journal.append(_PLAN, key, cj.encode({"when": _now(), "experiment": experiment.document()}))
 
 
 def _plans(journal: Journal) -> Iterator[tuple[str, Experiment, int]]:

@@ -31,6 +31,7 @@ class RunSpec:
         threads: CPU threads of the run, of at least 1.
         dtype: the number format the model is held in, such as ``float32``.
         recipe_version: the version of the noise's recipe.
+        processes: that made the run together, of at least 1; another number gives other bits.
 
     Raises:
         LedgerError: a value is of a wrong type, out of range or not finite.
@@ -57,11 +58,12 @@ class RunSpec:
     threads: int = field(kw_only=True)
     dtype: str = field(kw_only=True)
     recipe_version: int = field(kw_only=True)
+    processes: int = field(kw_only=True, default=1)
 
     def __post_init__(self) -> None:
         for name in ("task", "task_digest", "data_digest", "model", "model_digest", "method", "dtype"):
             _set(self, name, cj.check_text(getattr(self, name), f"RunSpec.{name}"))
-        for name, least in (("seed", 0), ("threads", 1), ("recipe_version", 0)):
+        for name, least in (("seed", 0), ("threads", 1), ("recipe_version", 0), ("processes", 1)):
             _set(self, name, cj.check_integer(getattr(self, name), f"RunSpec.{name}", least=least))
         for name in ("method_settings", "train_settings"):
             _set(self, name, cj.check_object(getattr(self, name), f"RunSpec.{name}", finite=True))
@@ -69,18 +71,27 @@ class RunSpec:
     @property
     def id(self) -> str:
         """The run's identity: the first 32 hex digits of SHA-256 over canonical JSON without ``model``."""
-        document = asdict(self)
+        document = self.document()
         del document["model"]
         return cj.sha256(cj.canonical(document))[:32]
 
+    def document(self) -> dict[str, Any]:
+        """Return the spec as a dict of JSON values."""
+        return without_one_process(asdict(self))
+
     def to_json(self) -> str:
         """Return the spec as a JSON object."""
-        return cj.encode(asdict(self))
+        return cj.encode(self.document())
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
         """Return the spec that `to_json` wrote; `LedgerError` if `text` is none."""
-        return cls(**cj.keywords(cls, cj.decode(text, "The run's specification"), "The run's specification"))
+        return cls.from_document(cj.decode(text, "The run's specification"), "The run's specification")
+
+    @classmethod
+    def from_document(cls, document: Any, where: str) -> RunSpec:
+        """Return the spec of a decoded JSON object; `LedgerError` if it is none."""
+        return cls(**cj.keywords(cls, document, where, optional="processes"))
 
     def __str__(self) -> str:
         return f"{self.task}, {self.method}, seed {self.seed}"
@@ -178,19 +189,26 @@ class RunResult:
 
     def to_json(self) -> str:
         """Return the result as a JSON object, the predictions included."""
-        return cj.encode(asdict(self))
+        return cj.encode(asdict(self) | {"spec": self.spec.document()})
 
     @classmethod
     def from_json(cls, text: str, *, where: str = "The run's result") -> RunResult:
         """Return the result that `to_json` wrote; `LedgerError`, beginning with `where`, if it is none."""
         document = cj.keywords(cls, cj.decode(text, where), where)
-        spec = RunSpec(**cj.keywords(RunSpec, document["spec"], where))
-        return cls(**{**document, "spec": spec})
+        return cls(**{**document, "spec": RunSpec.from_document(document["spec"], where)})
 
     def without_predictions(self) -> RunResult:
         """Return the same result with ``predictions=None``."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return RunResult(**{**values, "predictions": None})
+
+
+def without_one_process(document: dict[str, Any]) -> dict[str, Any]:
+    """Return `document` without the number of processes where it is one.
+
+    That is how it was before there were runs of several, so the identities of runs stay what they were.
+    """
+    return {key: value for key, value in document.items() if (key, value) != ("processes", 1)}
 
 
 def check_time(value: Any, where: str) -> str:

@@ -79,6 +79,8 @@ def _prepare_worker() -> None:
     """Quiet, deaf to Ctrl-C (the parent decides), and gone when the parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # of a launcher that started one process
+        os.environ.pop(name, None)
     be_quiet()  # takes seconds, in which the parent may be gone
 
 

@@ -1,0 +1,82 @@
+"""Runs that all processes of a group make together, one after the other."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Generator, Iterable, Sequence
+
+from dither.bench.executors import RunError
+from dither.bench.group import Group
+from dither.bench.run import RunRequest, run
+from dither.results import RunResult
+
+_RUNS = "runs"
+
+
+def run_in_group(requests: Sequence[RunRequest], group: Group) -> Generator[RunResult, None, None]:
+    """Make runs together with the other processes, which are in `follow`; for the first process.
+
+    Args:
+        requests: the runs, made in this order; they may be none, and the others end then, too.
+        group: of this process.
+
+    Raises:
+        RunError: a run raised an error here, or another process was lost; the message names the run.
+    """
+    _end_with_launcher()
+    group.tell(_RUNS, [request.spec.id for request in requests])
+    for request in requests:
+        yield _made(request)
+
+
+def follow(requests: Iterable[RunRequest], group: Group) -> None:
+    """Make the runs that the first process chooses, in silence; for all processes but the first.
+
+    Args:
+        requests: every run of the plan.
+        group: of this process.
+
+    Raises:
+        RunError: as `run_in_group`; or this process has another plan.
+    """
+    _end_with_launcher()
+    _be_silent()
+    planned = {request.spec.id: request for request in requests}
+    for run_id in group.told(_RUNS):
+        if run_id not in planned:
+            raise RunError(
+                f"process {group.rank} of {group.size} has another plan than the first one: run {run_id} is "
+                "no part of it. Give every process the same command, model and data"
+            )
+        _made(planned[run_id])
+
+
+def _made(request: RunRequest) -> RunResult:
+    try:
+        return run(request)
+    except Exception as error:
+        raise RunError(
+            f"run ({request.spec}) failed with {type(error).__name__}: {error}. What was recorded is kept; "
+            "the same command goes on from there"
+        ) from error
+
+
+def _be_silent() -> None:
+    """The first process says what there is to say."""
+    import transformers
+
+    logging.getLogger("dither").setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def _end_with_launcher() -> None:
+    """A killed launcher takes nobody with it, and a run that goes on would keep the ledger."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(0.5)
+    os._exit(1)
