@@ -146,6 +146,6 @@ def test_a_callback_without_methods_says_that_training_is_plain(
 ) -> None:
     from types import SimpleNamespace
 
-    state, nothing = SimpleNamespace(global_step=1, log_history=[]), SimpleNamespace(seed=0)
+    state, nothing = SimpleNamespace(global_step=1, log_history=[]), SimpleNamespace(seed=0, world_size=1)
     NoiseCallback().on_train_begin(nothing, state, None, model=None, optimizer=None)
     assert "NoiseCallback has no methods: this is plain training" in caplog.text

@@ -49,8 +49,9 @@ def make_runs(
 ) -> None:
     """Make the runs of a plan that its output folder does not hold yet.
 
-    Processes that were started together (`torchrun`, `accelerate launch`) make each run together; the first
-    one alone keeps the ledger and calls `progress`. Each is recorded when it is finished, so an interrupted comparison goes on where it was.
+    Each is recorded when it is finished, so an interrupted comparison goes on where it was. Processes that
+    were started together (`torchrun`, `accelerate launch`) make each run together, one after the other; the
+    first of them alone keeps the ledger and calls `progress`.
 
     Args:
         plan: what to run.
@@ -72,9 +73,10 @@ def make_runs(
         raise ValueError(f"--jobs is {jobs}; it must be at least 1")
     group = Group.here()
     if group.size > 1 and (jobs > 1 or executor):
+        given = f"--jobs is {jobs}" if jobs > 1 else "another executor was given"
         raise ValueError(
-            f"{f'--jobs is {jobs}' if jobs > 1 else 'another executor was given'}, but {group.size} processes "
-            "were started together and make one run at a time; leave that out, or start one process"
+            f"{given}, but {group.size} processes were started together and make one run at a time; leave "
+            "that out, or start one process"
         )
     if tensorboard:
         require_tensorboard()

@@ -1,4 +1,4 @@
-"""The processes that a launcher started together (`torchrun`, `accelerate launch`): they make each run together.
+"""The processes that a launcher (`torchrun`, `accelerate launch`) started to make each run together.
 
 What the first of them says goes through the launcher's store, not through the training's own group, so it is
 there before the first run, and on any device.

@@ -44,14 +44,13 @@ class NoiseCallback(TrainerCallback):
     NoisyTune noises the weights once, before the first step, and never again: not on resume, not when
     `train()` is called again, not when `auto_find_batch_size` starts over. PATS adds noise after each
     optimizer step; a run that starts over starts its averages over. Both resume exactly from the Trainer's
-    own checkpoints, with the settings and the seed of the first start; anything else is refused.
+    own checkpoints, with the settings and the seed of the first start; anything else is refused. Under DDP
+    every process adds the same noise to its replica.
 
     What was noised, and how much, goes into the Trainer's log history (`dither_<family>_...`), into
     `dither.json` of each checkpoint, and to the reporters that come after this callback. The Trainer puts
     those of `report_to` before it; to have the numbers there, too, pass the reporter itself in `callbacks`,
     after this one.
-
-    Several processes (DDP) add the same noise, each to its replica.
 
     With PEFT and `NoisyTune(frozen=True)` an adapter's checkpoint lacks the noise of the frozen base. Resume
     adds it again; before using the adapter elsewhere, call `dither.noisytune_` with the same settings on the
@@ -212,10 +211,9 @@ def _note_processes(processes: int, state: Any) -> None:
     if processes == before:
         return
     if state.global_step > 0:
-        text = (
-            "training with %d processes resumes with %d: the same noise, but not the same order of the data"
+        logger.warning(
+            "%d processes trained so far, now %d: same noise, other order of data", before, processes
         )
-        logger.warning(text, before, processes)
     if state.is_world_process_zero:
         state.log_history.append({PROCESSES: processes, "step": state.global_step})
 
