@@ -77,7 +77,7 @@ class Launch:
             time.sleep(0.05)
 
     def finished(self) -> tuple[int, str, str]:
-        """Exit status, standard output and standard error of the launcher, once it has ended."""
+        """Exit status, standard output and standard error, once the launcher has ended."""
         out, err = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, out, err
 
@@ -97,5 +97,5 @@ def done(*words: object, launcher: tuple[str, ...] = TORCHRUN) -> tuple[str, str
     """Standard output and standard error of a command that must end well."""
     with launched(*words, launcher=launcher) as launch:
         status, out, err = launch.finished()
-    assert status == 0, err[-3000:]
+    assert status == 0, err.partition("torch/distributed/elastic")[0][-3000:]  # torchrun says much itself
     return out, err

@@ -212,3 +212,40 @@ def test_every_whole_checkpoint_can_be_loaded(run: Path) -> None:
     folder = Path(latest_checkpoint(run) or "")
     optimizer = torch.load(folder / "optimizer.pt", weights_only=True)
     assert len(optimizer["state"]) == len(load_file(folder / WEIGHTS))
+
+
+def of_processes(checkpoint: Path, count: int, *, noted: int | None = None) -> None:
+    """Make it one that several processes saved, of which the log history may tell."""
+    for rank in range(count):
+        shutil.copy(
+            checkpoint.parent / "checkpoint-2" / "rng_state.pth", checkpoint / f"rng_state_{rank}.pth"
+        )
+    (checkpoint / "rng_state.pth").unlink()
+    path = checkpoint / "trainer_state.json"
+    state = json.loads(path.read_text())
+    state["log_history"] += [] if noted is None else [{"dither_processes": noted, "step": 0}]
+    path.write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("count", "noted", "now", "missing"),
+    [
+        (2, None, 2, None),
+        (2, None, 1, None),
+        (1, None, 1, "rng_state_1.pth"),
+        (2, None, 4, "rng_state_2.pth"),
+        (2, 2, 4, None),
+        (2, 4, 2, "rng_state_2.pth"),
+        (2, 1, 2, "rng_state.pth"),
+    ],
+)
+def test_the_random_state_of_every_process_must_be_there(run: Path, monkeypatch, count, noted, now, missing):
+    monkeypatch.setenv("WORLD_SIZE", str(now))
+    of_processes(run / "checkpoint-4", count, noted=noted)
+    assert incompleteness(run / "checkpoint-4", 4) == (missing and f"{missing} is missing")
+
+
+def test_the_random_state_of_every_process_must_be_whole(run: Path) -> None:
+    of_processes(run / "checkpoint-4", 2)
+    cut(run / "checkpoint-4" / "rng_state_1.pth")
+    assert str(incompleteness(run / "checkpoint-4", 4)).startswith("rng_state_1.pth is cut short")

@@ -102,3 +102,15 @@ def test_all_differences_are_named_at_once(tmp_path):
 def test_bad_experiments_are_refused_by_name(change, message):
     with pytest.raises(LedgerError, match=message):
         experiment(**change)
+
+
+def test_the_number_of_processes_stays_and_one_is_not_written(tmp_path):
+    with Ledger.create_or_resume(tmp_path / "one", experiment()) as ledger:
+        assert "processes" not in ledger.experiment.to_json()
+        with pytest.raises(LedgerError, match=r"has processes 2, but the plan of this folder says 1"):
+            ledger.add(result(spec(processes=2)))
+    with Ledger.create_or_resume(tmp_path / "two", experiment(processes=2)) as ledger:
+        ledger.add(result(spec(processes=2)))
+    assert Ledger.read(tmp_path / "two").experiment.processes == 2
+    with pytest.raises(LedgerError, match="processes: 2 there, 1 now"):
+        Ledger.create_or_resume(tmp_path / "two", experiment())

@@ -11,7 +11,7 @@ from dither.results import LedgerError, RunResult, RunSpec
 
 def test_identity_is_sha256_of_sorted_json_without_the_typed_model():
     one = spec(3, "noisytune")
-    document = {key: value for key, value in asdict(one).items() if key != "model"}
+    document = {key: value for key, value in asdict(one).items() if key not in ("model", "processes")}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     assert one.id == hashlib.sha256(text.encode()).hexdigest()[:32]
     assert replace(one, model="./some/folder").id == one.id
@@ -38,6 +38,7 @@ def test_identity_does_not_depend_on_the_order_of_settings():
         {"train_settings": {"learning_rate": 3.0000000000000004e-05, "epochs": 3}},
         {"seed": 1},
         {"threads": 2},
+        {"processes": 2},
         {"dtype": "bfloat16"},
         {"recipe_version": 2},
     ],
@@ -57,6 +58,20 @@ def test_spec_comes_back_from_json():
     back = RunSpec.from_json(one.to_json())
     assert back == one
     assert back.id == one.id
+
+
+def test_runs_of_one_process_are_what_they_were_before_there_were_several():
+    one = spec(3, "noisytune")
+    assert one.id == "7d058ee0ac159bc6acac9a5c1df6e46c"
+    assert "processes" not in one.to_json()
+    assert "processes" not in result(one).to_json()
+    assert RunSpec.from_json(one.to_json()).processes == 1
+
+
+def test_the_number_of_processes_comes_back_from_json():
+    two = spec(processes=2)
+    assert RunSpec.from_json(two.to_json()) == two
+    assert RunResult.from_json(result(two).to_json()).spec == two
 
 
 def test_spec_owns_its_settings():
@@ -80,6 +95,7 @@ def test_spec_owns_its_settings():
         ({"method_settings": [1]}, r"RunSpec.method_settings is a list; it must be a dict"),
         ({"seed": -1}, r"RunSpec.seed is -1; it must be an integer of at least 0"),
         ({"seed": True}, r"RunSpec.seed is True"),
+        ({"processes": 0}, r"RunSpec.processes is 0; it must be an integer of at least 1"),
         ({"threads": 0}, r"RunSpec.threads is 0; it must be an integer of at least 1"),
         ({"task": ""}, r"RunSpec.task is ''; it must be a non-empty string"),
     ],

@@ -1,0 +1,109 @@
+"""`dither compare` by two processes: every run by both, the ledger and the table by the first."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launching import Launch, done, launched
+from tiny_encoder import save_encoder, write_task
+
+from dither.results import Ledger
+
+FAILING = Path(__file__).with_name("failing_run.py")
+RUNS = 6
+GOES_ON = "finished runs are kept, the same command goes on from there"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The TOML file of a small task, and the folder of a tiny encoder."""
+    folder = tmp_path_factory.mktemp("films")
+    return write_task(folder / "task"), save_encoder(folder / "encoder")
+
+
+def arguments(films: tuple[Path, Path], out: Path) -> list[object]:
+    task, encoder = films
+    arms = ["--methods", "none,noisytune,pats", "--seeds", "0,1", "--set", "train.epochs=2"]
+    return ["compare", task, "--model", encoder, "--out", out, "--json", *arms]
+
+
+def recorded(out: Path) -> list[str]:
+    """The ids of the runs in the ledger, every one read whole and of two processes."""
+    if not (out / "ledger.sqlite").exists():
+        return []
+    with Ledger.read(out) as ledger:
+        runs = list(ledger.results(predictions=True))
+    assert all(len(run.predictions["validation"]) == 12 for run in runs)
+    assert all(run.spec.processes == 2 for run in runs)
+    return [run.id for run in runs]
+
+
+def scores(printed: str) -> list[tuple[Any, ...]]:
+    return [(run["method"], run["seed"], run["score"]) for run in json.loads(printed)["runs"]]
+
+
+@pytest.fixture(scope="module")
+def whole(films, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    """The scores of a comparison in one go."""
+    out = tmp_path_factory.mktemp("whole")
+    printed, err = done("-m", "dither", *arguments(films, out))
+    assert [line for line in err.splitlines() if line.startswith("[1/6]")] != []
+    assert len(recorded(out)) == RUNS
+    assert [path.name for path in out.iterdir()] == ["ledger.sqlite"]
+    return scores(printed)
+
+
+def fails(launch: Launch, out: Path) -> None:
+    """One process has an error in its second run, and the other waits for its gradients."""
+    status, _, err = launch.finished()
+    assert status == 1
+    (said,) = [line for line in err.splitlines() if line.startswith("dither: ")]
+    assert "failed with MemoryError: no memory is left in this process. What was recorded is kept" in said
+
+
+def interrupted(launch: Launch, out: Path) -> None:
+    """As Ctrl-C does."""
+    before = len(recorded(out))
+    launch.wait_until(lambda: len(recorded(out)) > before)
+    os.kill(launch.process.pid, signal.SIGINT)
+    _, _, err = launch.finished()
+    assert err.count(GOES_ON) == 1
+
+
+def loses_its_launcher(launch: Launch, out: Path) -> None:
+    """It is killed alone: the others must see it themselves."""
+    before = len(recorded(out))
+    launch.wait_until(lambda: len(recorded(out)) > before)
+    launch.process.kill()
+
+
+STOPS: list[tuple[tuple[object, ...], Callable[[Launch, Path], None]]] = [
+    ((FAILING, 1, 1), fails),
+    ((FAILING, 0, 1), fails),
+    (("-m", "dither"), interrupted),
+    (("-m", "dither"), loses_its_launcher),
+]
+
+
+@pytest.mark.slow
+def test_a_comparison_that_is_stopped_again_and_again_is_whole_and_goes_on(
+    films, whole, tmp_path: Path
+) -> None:
+    before: list[str] = []
+    for start, stops in STOPS:
+        with launched(*start, *arguments(films, tmp_path)) as launch:
+            stops(launch, tmp_path)
+            launch.wait_until_gone()
+        now = recorded(tmp_path)
+        assert now[: len(before)] == before
+        assert len(before) < len(now) < RUNS
+        before = now
+    printed, _ = done("-m", "dither", *arguments(films, tmp_path))
+    assert sorted(scores(printed)) == sorted(whole)
+    assert recorded(tmp_path)[: len(before)] == before
