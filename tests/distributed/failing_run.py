@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 from transformers import Trainer
 
 from dither.cli import main
 
-rank, first_bad = int(sys.argv[1]), int(sys.argv[2])
-runs = count()
-trained = Trainer.training_step
+
+def failing(first_bad: int) -> Callable[..., Any]:
+    """A training step that raises in the midst of a run, where the other process waits for its gradients."""
+    runs, trained = count(), Trainer.training_step
+
+    def step(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 2 and next(runs) >= first_bad:
+            raise MemoryError("no memory is left in this process")
+        return trained(self, *args, **kwargs)
+
+    return step
 
 
-def failing(self, *args, **kwargs):
-    """A step that raises in the midst of a run, where the other process waits for its gradients."""
-    if self.state.global_step == 2 and next(runs) >= first_bad:
-        raise MemoryError("no memory is left in this process")
-    return trained(self, *args, **kwargs)
-
-
-if os.environ["RANK"] == str(rank):
-    Trainer.training_step = failing
-sys.exit(main(sys.argv[3:]))
+if __name__ == "__main__":
+    if os.environ["RANK"] == sys.argv[1]:
+        Trainer.training_step = failing(int(sys.argv[2]))
+    sys.exit(main(sys.argv[3:]))

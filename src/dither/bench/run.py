@@ -195,6 +195,8 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
         warmup_steps=recipe.warmup_ratio,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
+        # It multiplies the loss by the number of processes, also where the model's is a mean already.
+        average_tokens_across_devices=False,
         adam_beta1=recipe.adam_beta1,
         adam_beta2=recipe.adam_beta2,
         adam_epsilon=recipe.adam_epsilon,
