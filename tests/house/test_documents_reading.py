@@ -45,13 +45,15 @@ def test_a_block_marked_no_run_is_left_out(reader: ModuleType) -> None:
 def test_commands_are_found(reader: ModuleType) -> None:
     page = (
         "```console\n$ CUDA_VISIBLE_DEVICES=0 dither compare glue/rte \\\n    --seeds 0-8  # nine\noutput\n"
-        "$ cd x && python -m dither tasks | head > out\n```\n\n```bash\nmake demo\n.venv/bin/dither demo\n```"
+        "$ cd x && python -m dither tasks | head > out\n```\n\n```bash\nmake demo\n.venv/bin/dither demo\n"
+        "torchrun --nproc-per-node 2 -m dither methods\n```"
     )
     found = [(line, reader.dither_arguments(words)) for line, words in reader.commands(page)]
     assert [item for item in found if item[1] is not None] == [
         (2, ["compare", "glue/rte", "--seeds", "0-8"]),
         (5, ["tasks"]),
         (10, ["demo"]),
+        (11, ["methods"]),
     ]
 
 

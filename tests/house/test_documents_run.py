@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,11 +102,13 @@ def split(words: list[str]) -> list[list[str]]:
 
 
 def dither_arguments(words: list[str]) -> list[str] | None:
-    """The arguments of `dither ...`, `.venv/bin/dither ...` or `python -m dither ...`, else None."""
+    """The arguments of `dither ...`, `python -m dither ...` or `torchrun ... -m dither ...`, else None."""
     if Path(words[0]).name == "dither":
         return words[1:]
     if Path(words[0]).name.startswith("python") and words[1:3] == ["-m", "dither"]:
         return words[3:]
+    if Path(words[0]).name == "torchrun" and ["-m", "dither"] in map(list, pairwise(words)):
+        return words[words.index("-m") + 2 :]
     return None
 
 

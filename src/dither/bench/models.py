@@ -1,11 +1,14 @@
-"""Models loaded with a new head, or refused.
+"""Models loaded with a new head, or refused; and saved.
 
 A model that would train from random weights is refused: everything but the head must come from the file.
 Code that lies beside a model is never run.
 """
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from dither.bench.heads import HEADS, Row
@@ -21,6 +24,7 @@ __all__ = [
     "find_model",
     "load_model",
     "load_tokenizer",
+    "save_model",
 ]
 
 _POSITIONS = ("position_embeddings", "wpe")  # modules with a row for each place of an input
@@ -92,6 +96,17 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     model.config.__dict__.pop("dither", None)
     return model
+
+
+def save_model(trainer: Any, source: ModelSource, folder: Path) -> None:
+    """Put a Trainer's model and its tokenizer into a folder, each file whole or not at all."""
+    partial = folder / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    trainer.save_model(str(partial))
+    load_tokenizer(source).save_pretrained(partial)
+    for path in sorted(partial.iterdir()):
+        os.replace(path, folder / path.name)
+    partial.rmdir()
 
 
 def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtype: str = "float32") -> int:

@@ -7,7 +7,6 @@ evaluation, never of the best.
 import math
 import os
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any
 from dither.bench.data import TaskData, load
 from dither.bench.environment import environment
 from dither.bench.heads import HEADS, Features
-from dither.bench.models import ModelSource, load_model, load_tokenizer
+from dither.bench.models import ModelSource, load_model, load_tokenizer, save_model
 from dither.bench.recipe import Recipe
 from dither.bench.scores import Scores, score
 from dither.bench.task import Task
@@ -88,8 +87,8 @@ def run(request: RunRequest) -> RunResult:
     predictions, scores, failure = _evaluate(request, encoded, trainer)
     if bad := [row for row in history if not math.isfinite(row.get("loss", row.get("train_loss", 0.0)))]:
         failure = f"the training loss is not finite at step {bad[0]['step']}"
-    if request.output_dir is not None:
-        _save(trainer, request.source, Path(request.output_dir))
+    if request.output_dir is not None and trainer.is_world_process_zero():
+        save_model(trainer, request.source, Path(request.output_dir))
     return RunResult(
         spec=request.spec,
         status="failed" if failure else "finished",
@@ -221,19 +220,6 @@ def _checkpoint(request: RunRequest) -> str | None:
     from dither.integrations.hf_checkpoints import latest_checkpoint
 
     return latest_checkpoint(Path(request.output_dir) / "checkpoints")
-
-
-def _save(trainer: Any, source: ModelSource, folder: Path) -> None:
-    """Put the model and its tokenizer into a folder, each file whole or not at all."""
-    if not trainer.is_world_process_zero():
-        return
-    partial = folder / "model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    trainer.save_model(str(partial))
-    load_tokenizer(source).save_pretrained(partial)
-    for path in sorted(partial.iterdir()):
-        os.replace(path, folder / path.name)
-    partial.rmdir()
 
 
 def _evaluate(
