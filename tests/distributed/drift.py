@@ -63,6 +63,7 @@ def main(folder: Path) -> None:
     }
     if rank == 0:
         (folder / "report.json").write_text(json.dumps(report))
+    distributed.barrier()
     distributed.destroy_process_group()
 
 

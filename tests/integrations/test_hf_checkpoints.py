@@ -216,12 +216,10 @@ def test_every_whole_checkpoint_can_be_loaded(run: Path) -> None:
 
 def of_processes(checkpoint: Path, count: int, *, noted: int | None = None) -> None:
     """Make it one that several processes saved, of which the log history may tell."""
+    one, path = checkpoint / "rng_state.pth", checkpoint / "trainer_state.json"
     for rank in range(count):
-        shutil.copy(
-            checkpoint.parent / "checkpoint-2" / "rng_state.pth", checkpoint / f"rng_state_{rank}.pth"
-        )
-    (checkpoint / "rng_state.pth").unlink()
-    path = checkpoint / "trainer_state.json"
+        shutil.copy(one, checkpoint / f"rng_state_{rank}.pth")
+    one.unlink()
     state = json.loads(path.read_text())
     state["log_history"] += [] if noted is None else [{"dither_processes": noted, "step": 0}]
     path.write_text(json.dumps(state))
