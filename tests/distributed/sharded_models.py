@@ -14,6 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
+from torch.nn.parallel import DistributedDataParallel
 from zoo import DURING, METHODS, STEPS, Zoo, create, gradient, values
 
 import dither
@@ -64,17 +65,20 @@ TWO: dict[str, Callable[[int], list[Any]]] = {
     "Shard(0) x Shard(0)": lambda dims: [Shard(0), Shard(0)],
     "_StridedShard(0) x Shard(0)": lambda dims: [_StridedShard(0, split_factor=2), Shard(0)],
 }
+REPLICAS = "DistributedDataParallel"
 FULLY = ("fully_shard", "fully_shard of replicas", "fully_shard over Shard(0)", "fully_shard over Shard(1)")
 
 
 def ways(size: int) -> list[str]:
     """The ways to shard that a number of processes allows."""
-    return [*ONE, FULLY[0], *((*TWO, *FULLY[1:]) if size == 4 else ())]
+    return [REPLICAS, *ONE, FULLY[0], *((*TWO, *FULLY[1:]) if size == 4 else ())]
 
 
 def sharded(way: str, size: int) -> nn.Module:
-    """The model, with each of its floating-point tensors sharded."""
+    """The model, with each of its floating-point tensors sharded, or the replicas of DDP."""
     model = Shapes()
+    if way == REPLICAS:
+        return DistributedDataParallel(model)
     if way == FULLY[0]:
         return fully_shard(model, mesh=init_device_mesh("cpu", (size,)), ignored_params=whole(model))
     if way in ONE:

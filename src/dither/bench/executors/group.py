@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 
-from dither.bench.executors import RunError
+from dither.bench.executors import KEPT, RunError
 from dither.bench.group import Group
 from dither.bench.run import RunRequest, run
 from dither.results import RunResult
@@ -56,10 +56,7 @@ def _made(request: RunRequest) -> RunResult:
     try:
         return run(request)
     except Exception as error:
-        raise RunError(
-            f"run ({request.spec}) failed with {type(error).__name__}: {error}. What was recorded is kept; "
-            "the same command goes on from there"
-        ) from error
+        raise RunError(f"run ({request.spec}) failed with {type(error).__name__}: {error}. {KEPT}") from error
 
 
 def _be_silent() -> None:
