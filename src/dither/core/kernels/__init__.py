@@ -37,12 +37,12 @@ _MODULES = {"cpu": "dither.core.kernels.native", "cuda": "dither.core.kernels.cu
 
 
 class Perturb(Protocol):
-    """A function that adds noise in place."""
+    """A function that adds noise."""
 
     def __call__(
         self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
     ) -> list[Change]:
-        """Add each noise to its tensor; see `perturb_`."""
+        """Add each noise to its tensor, in place; tensors may be parts of logical ones, at `places`."""
 
 
 class SensitivityStep(Protocol):
@@ -56,7 +56,11 @@ class SensitivityStep(Protocol):
         *,
         together: Together | None = None,
     ) -> SensitivityOutcome:
-        """Update the averages and add the noise; see `Backend`."""
+        """Update the moving averages and add the noise of one training step, in place.
+
+        Sums in the outcome are over the parts that are here; `together` is for the rules that need those of
+        the logical tensors before they write. Each process calls it once, or none does.
+        """
 
 
 class Backend(Protocol):
@@ -66,29 +70,20 @@ class Backend(Protocol):
     def NAME(self) -> str:
         """Name, instruction set or device, and why no faster one was chosen."""
 
-    def moments(self, tensors: Sequence[Tensor]) -> list[Moments]:
-        """Moments of each logical tensor."""
+    @property
+    def moments(self) -> Callable[[Sequence[Tensor]], list[Moments]]:
+        """Moments of each tensor."""
 
-    def perturb_(
-        self, tensors: Sequence[Tensor], noises: Sequence[Noise], *, places: Sequence[Place] | None = None
-    ) -> list[Change]:
-        """Add each noise to its tensor, in place; tensors may be parts of logical ones, at `places`."""
+    @property
+    def perturb_(self) -> Perturb:
+        """Adds each noise to its tensor."""
 
-    def sensitivity_step_(
-        self,
-        states: Sequence[SensitivityState],
-        rule: SensitivityRule,
-        scalars: StepScalars,
-        *,
-        together: Together | None = None,
-    ) -> SensitivityOutcome:
-        """Update the moving averages and add the noise of one training step, in place.
+    @property
+    def sensitivity_step_(self) -> SensitivityStep:
+        """Makes a training step."""
 
-        Sums in the outcome are over the parts that are here; `together` is for the rules that need those of
-        the logical tensors before they write. Each process calls it once, or none does.
-        """
-
-    def next_means(self, outcome: SensitivityOutcome, means: Tensor) -> Tensor:
+    @property
+    def next_means(self) -> Callable[[SensitivityOutcome, Tensor], Tensor]:
         """m for the next step: fl32(fl64(Σ e) / n) of each tensor, as before where nothing was active."""
 
 
