@@ -134,6 +134,12 @@ def test_data_of_every_exponent(backend: Candidate, scale: float, dtype: torch.d
     compare_perturb(backend, tensors, [noise(k, scale=float32(scale)) for k in range(3)])
 
 
+def test_what_is_zero_in_float32_alone_is_no_zero(backend: Candidate) -> None:
+    values = torch.tensor([0.0, -0.0, 1e-154, -6e-78, 3e-309, 1.0], dtype=torch.float64).repeat(700)
+    (change,) = compare_perturb(backend, [values], [noise(scale=float32(0.1), keep_zeros=True)])
+    assert change.changed == 4 * 700
+
+
 @pytest.mark.parametrize("dtype", HALVES)
 def test_stochastic_rounding_of_every_exponent(backend: Candidate, dtype: torch.dtype) -> None:
     values = scattered((9000,), 1, (90, 146)).to(dtype)
