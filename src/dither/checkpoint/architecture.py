@@ -13,6 +13,7 @@ from torch import nn
 from dither.checkpoint.blocks import same_bytes
 from dither.checkpoint.headers import FLOATS, StoredTensor
 from dither.checkpoint.index import CONFIG, Checkpoint
+from dither.checkpoint.strict_json import shown
 
 Names = Literal["model", "file"]
 
@@ -139,9 +140,9 @@ def _compared(checkpoint: Checkpoint, model: Any, scales: Mapping[str, str]) -> 
         if name in parameters:
             if row.is_float and row.shape != tuple(parameters[name].shape):
                 raise ValueError(
-                    f"{row.path}: tensor {name!r} has shape {list(row.shape)}, and {type(model).__name__} "
-                    f"wants {list(parameters[name].shape)}; take the {CONFIG} that belongs to the weights, "
-                    f"{_INSTEAD}"
+                    f"{row.path}: tensor {shown(name)} has shape {shown(list(row.shape))}, and "
+                    f"{type(model).__name__} wants {list(parameters[name].shape)}; take the {CONFIG} that "
+                    f"belongs to the weights, {_INSTEAD}"
                 )
         elif not row.is_float:
             others[name] = NOT_NOISED
@@ -191,9 +192,11 @@ def _converted(checkpoint: Checkpoint, model: Any, parameters: Mapping[str, nn.P
 def _mismatch(checkpoint: Checkpoint, kind: str, unknown: list[str], missing: list[str]) -> str:
     said = []
     if unknown:
-        said.append(f"{len(unknown)} tensors of the file are none of its parameters (first: {unknown[0]!r})")
+        said.append(
+            f"{len(unknown)} tensors of the file are none of its parameters (first: {shown(unknown[0])})"
+        )
     if missing:
-        said.append(f"{len(missing)} of its parameters are not in the file (first: {missing[0]!r})")
+        said.append(f"{len(missing)} of its parameters are not in the file (first: {shown(missing[0])})")
     return (
         f"{checkpoint.root} is not stored as {kind} has it: {' and '.join(said)}, so loading would rename, "
         "convert or draw weights. Load it once and save it with model.save_pretrained(folder, "

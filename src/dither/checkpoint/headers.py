@@ -4,7 +4,6 @@ A file is 8 bytes (the header's length, little-endian), the header (JSON: each t
 of bytes) and the tensors, one after the other without a gap.
 """
 
-import json
 import math
 import struct
 from collections.abc import Sequence
@@ -14,10 +13,13 @@ from typing import Any
 
 import torch
 
+from dither.checkpoint.strict_json import parsed, shown
+
 MAX_HEADER = 100_000_000
 """Bytes: the limit of the safetensors library itself."""
 
 _PREFIX = 8
+_MOST = 2**60  # elements of a tensor, whose bytes must fit into 63 bits
 _BITS = {
     **dict.fromkeys(["F4"], 4),
     **dict.fromkeys(["F6_E2M3", "F6_E3M2"], 6),
@@ -122,42 +124,44 @@ def _exactly(file: Any, count: int) -> bytes:
 def _parse(path: Path, text: bytes) -> dict[str, Any]:
     """The header's entries without the metadata, which are checked and left as they are."""
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{twice!r} stands there twice")
-        return found
-
     try:
-        header = json.loads(text.decode(), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
+        if not text.startswith(b"{"):
+            raise ValueError(f"it begins with {text[:10]!r} and must begin with {{")
+        header = parsed(text, parse_int=_natural)
+    except ValueError as error:
         raise ValueError(f"{path}: the header is damaged ({error}); fetch the file again") from None
-    if not isinstance(header, dict):
-        raise ValueError(f"{path}: the header is a {type(header).__name__} and must be a JSON object")
     metadata = header.pop("__metadata__", None)
     texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
     if metadata is not None and not texts:
-        raise ValueError(f"{path}: __metadata__ is {metadata!r}; it must map names to texts")
-    return header
+        raise ValueError(f"{path}: __metadata__ is {shown(metadata)}; it must map names to texts")
+    return dict(header)
+
+
+def _natural(digits: str) -> int:
+    if digits == "-0":  # the library takes it for no whole number
+        raise ValueError("-0 is no size and no place")
+    return int(digits)
 
 
 def _tensor(path: Path, name: str, row: Any, base: int) -> StoredTensor:
-    where = f"{path}: tensor {name!r}"
+    where = f"{path}: tensor {shown(name)}"
     if not isinstance(row, dict) or set(row) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{where} is described by {row!r}; it must have dtype, shape and data_offsets")
+        raise ValueError(f"{where} is described by {shown(row)}; it must have dtype, shape and data_offsets")
     dtype, shape, offsets = row["dtype"], row["shape"], row["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _BITS:
-        raise ValueError(f"{where} has dtype {dtype!r}; known are {', '.join(sorted(_BITS))}")
+        raise ValueError(f"{where} has dtype {shown(dtype)}; known are {', '.join(sorted(_BITS))}")
     if not _whole(shape):
-        raise ValueError(f"{where} has shape {shape!r}; it must be a list of whole numbers >= 0")
+        raise ValueError(f"{where} has shape {shown(shape)}; it must be a list of whole numbers >= 0")
+    if math.prod(size or 1 for size in shape) >= _MOST:  # torch counts so, also where a size is 0
+        raise ValueError(f"{where} has shape {shown(shape)}; no tensor has so many elements")
     if not _whole(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise ValueError(f"{where} has data_offsets {offsets!r}; they must be [begin, end], begin <= end")
+        raise ValueError(
+            f"{where} has data_offsets {shown(offsets)}; they must be [begin, end], begin <= end"
+        )
     size, bits = offsets[1] - offsets[0], math.prod(shape) * _BITS[dtype]
     if 8 * size != bits:
         raise ValueError(
-            f"{where} has {size} bytes (data_offsets {offsets!r}), and {dtype} of shape {shape} needs "
+            f"{where} has {size} bytes (data_offsets {offsets!r}), and {dtype} of shape {shown(shape)} needs "
             f"{bits / 8:g}; the file is damaged: fetch it again"
         )
     return StoredTensor(name, dtype, tuple(shape), base + offsets[0], size, path)
@@ -175,8 +179,8 @@ def _check_ranges(path: Path, rows: Sequence[StoredTensor], start: int, size: in
         if row.start != end:
             kind = "overlaps the tensor before it" if row.start < end else "leaves a gap before it"
             raise ValueError(
-                f"{path}: tensor {row.name!r} begins at byte {row.start - start} of the data and {kind}, "
-                f"which ends at {end - start}; the file is damaged: fetch it again"
+                f"{path}: tensor {shown(row.name)} begins at byte {row.start - start} of the data and {kind}"
+                f", which ends at {end - start}; the file is damaged: fetch it again"
             )
         end += row.size
     if end != size:

@@ -1,6 +1,5 @@
 """What a checkpoint consists of: a folder of one or several safetensors files, or one such file."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dither.checkpoint.headers import StoredFile, StoredTensor, read_header
+from dither.checkpoint.strict_json import parsed, shown
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -16,6 +16,7 @@ SUFFIX = ".safetensors"
 MANIFEST = "dither.json"
 MARKS = "dither"  # the key in config.json under which transformers keeps model.config.dither
 _MAX_JSON = 100_000_000
+_LONGEST = 255  # bytes of a file's name, on the usual file systems
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def open_checkpoint(root: Path) -> Checkpoint:
     for row in (row for file in files for row in file.tensors):
         if row.name in tensors:
             raise ValueError(
-                f"tensor {row.name!r} stands in {tensors[row.name].path.name} and in {row.path.name} of "
+                f"tensor {shown(row.name)} stands in {tensors[row.name].path.name} and in {row.path.name} of "
                 f"{root}; each may stand in one file only"
             )
         tensors[row.name] = row
@@ -89,8 +90,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MAX_JSON:
         raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_JSON} are read")
     try:
-        value = json.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError) as error:
+        value = parsed(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} is no JSON file ({error}); fetch it again") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a {type(value).__name__}; it must be a JSON object")
@@ -116,6 +117,7 @@ def inside(path: Path, folder: Path) -> Path:
 def _weight_files(folder: Path) -> list[Path]:
     single, index = folder / SINGLE, folder / INDEX
     if index.is_file():
+        inside(index, folder)
         if single.exists():
             raise ValueError(f"{folder} has {SINGLE} and {INDEX}; which one holds? Move the other away")
         names = sorted(set(_weight_map(index).values()))
@@ -143,10 +145,11 @@ def _weight_map(index: Path) -> dict[str, str]:
         raise ValueError(f"{index}: weight_map is missing or empty; it must map each tensor to its file")
     for name, file in found.items():
         plain = isinstance(file, str) and file == os.path.basename(file) and "\\" not in file
-        if not plain or "\0" in file or not file.endswith(SUFFIX) or file == SUFFIX:
+        named = plain and "\0" not in file and file.endswith(SUFFIX) and file != SUFFIX
+        if not named or len(os.fsencode(file)) > _LONGEST:
             raise ValueError(
-                f"{index}: weight_map gives tensor {name!r} the file {file!r}; it must be the name of a "
-                f"*{SUFFIX} file in the same folder, without a path"
+                f"{index}: weight_map gives tensor {shown(name)} the file {shown(file)}; it must be the name "
+                f"of a *{SUFFIX} file in the same folder, without a path"
             )
     return found
 
@@ -156,9 +159,9 @@ def _check_index(folder: Path, tensors: Mapping[str, StoredTensor]) -> None:
     for name, file in listed.items():
         if name not in tensors or tensors[name].path.name != file:
             where = f"stands in {tensors[name].path.name}" if name in tensors else "stands in no file"
-            raise ValueError(f"{folder / INDEX}: tensor {name!r} should stand in {file} and {where}")
+            raise ValueError(f"{folder / INDEX}: tensor {shown(name)} should stand in {file} and {where}")
     if extra := sorted(set(tensors) - set(listed)):
         raise ValueError(
-            f"{folder / INDEX} does not list tensor {extra[0]!r} of {tensors[extra[0]].path.name}; fetch the "
-            "index again, so that it fits its files"
+            f"{folder / INDEX} does not list tensor {shown(extra[0])} of {tensors[extra[0]].path.name}; "
+            "fetch the index again, so that it fits its files"
         )

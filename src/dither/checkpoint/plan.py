@@ -10,7 +10,8 @@ import torch
 from dither.checkpoint.architecture import Names, architecture_of
 from dither.checkpoint.blocks import Buffer, check_unchanged
 from dither.checkpoint.headers import StoredTensor
-from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, read_json
+from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, inside, read_json
+from dither.checkpoint.strict_json import shown
 from dither.core.kernels import backend_names, moments
 from dither.core.names import NamedParameter
 from dither.core.noise import Change, Noise
@@ -69,7 +70,10 @@ class CheckpointPlan:
         _check_marks(checkpoint, self.marks, self.mark, again=again)
         architecture = architecture_of(checkpoint, names)
         self.kind, self.others = architecture.kind, architecture.others
-        rows = targets(architecture.model, method, stored=True)
+        try:
+            rows = targets(architecture.model, method, stored=True)
+        except ValueError as error:
+            raise ValueError(f"{checkpoint.root}: {error}") from None
         self._copies = _copies(checkpoint, rows)
         self.rows = [row for row in rows if _owner(row) in self._copies]
         self.stds: dict[str, float] = {}
@@ -97,7 +101,7 @@ class CheckpointPlan:
                     done += count
                     progress("measure", done, total)
             found[row.named.name] = combine(parts)
-            where = f"{tensor.path}: tensor {tensor.name!r}"
+            where = f"{tensor.path}: tensor {shown(tensor.name)}"
             refuse_nonfinite(found[row.named.name], where, row.named.name)
         for stored in self.checkpoint.files:
             check_unchanged(stored)
@@ -148,7 +152,7 @@ def marks_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
         where, found = checkpoint.folder / CONFIG, (checkpoint.config or {}).get(MARKS)
     if not checkpoint.is_folder or checkpoint.config is None:
         where = checkpoint.manifest
-        found = read_json(where).get("marks") if where.is_file() else None
+        found = read_json(inside(where, where.parent)).get("marks") if where.is_file() else None
     marks = found or []
     whole = isinstance(marks, list) and all(
         isinstance(row, dict) and isinstance(row.get("hash"), str) for row in marks
