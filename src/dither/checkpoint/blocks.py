@@ -1,6 +1,7 @@
-"""The bytes of a tensor in a file, block by block through one buffer: memory does not depend on its size."""
+"""The bytes of tensors in files, block by block through a few buffers: memory does not grow with them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,55 +9,72 @@ from torch import Tensor
 
 from dither.checkpoint.headers import FLOATS, StoredFile, StoredTensor
 
-BLOCK = 4 << 20
-"""Bytes in a block, unless asked for otherwise."""
+BLOCK = 1 << 20
+"""Bytes in a block, unless asked for otherwise: few enough to stay in a core's cache from stage to stage."""
 
 LEAST_BLOCK = 4096
 
 
-class Buffer:
-    """The memory for one block; what is read into it is overwritten by the next read.
+@dataclass(frozen=True)
+class Block:
+    """Some bytes of a tensor in memory.
 
-    Args:
-        size: bytes, a multiple of 8 and at least `LEAST_BLOCK`.
+    Attributes:
+        tensor: whose bytes they are.
+        start: bytes of the tensor before them.
+        bytes: themselves.
+        memory: the same as a uint8 tensor.
     """
 
-    def __init__(self, size: int = BLOCK) -> None:
+    tensor: StoredTensor
+    start: int
+    bytes: memoryview
+    memory: Tensor
+
+    @property
+    def values(self) -> Tensor:
+        """The same as elements of a floating-point tensor."""
+        return self.memory.view(FLOATS[self.tensor.dtype])
+
+
+class Ring:
+    """The memory for a few blocks, used in turn: a block is overwritten when the ring has come round.
+
+    Args:
+        size: bytes of a block, a multiple of 8 and at least `LEAST_BLOCK`.
+        blocks: how many there are.
+    """
+
+    def __init__(self, size: int = BLOCK, blocks: int = 1) -> None:
         if size < LEAST_BLOCK or size % 8:
             raise ValueError(f"block is {size} bytes; it must be a multiple of 8, and {LEAST_BLOCK} or more")
         self.size = size
-        self._values = torch.empty(size, dtype=torch.uint8)
-        self._bytes = self._values.numpy().data
+        self._memory = [torch.empty(size, dtype=torch.uint8) for _ in range(blocks)]
+        self._turn = 0
 
-    def bytes(self, count: int) -> memoryview:
-        """The first bytes of the block."""
-        return self._bytes[:count]
-
-    def values(self, count: int, tensor: StoredTensor) -> Tensor:
-        """The first bytes of the block as elements of a floating-point tensor."""
-        return self._values[:count].view(FLOATS[tensor.dtype])
-
-    def read(self, file: Any, tensor: StoredTensor) -> Iterator[tuple[int, int]]:
-        """Read a tensor block by block: yields (bytes before this block, bytes in it).
+    def read(self, tensor: StoredTensor) -> Generator[Block, None, None]:
+        """Read a tensor block by block.
 
         Raises:
             ValueError: the file ends before the tensor does.
         """
-        file.seek(tensor.start)
-        done = 0
-        while done < tensor.size:
-            count = min(self.size, tensor.size - done)
-            self._fill(file, count, tensor)
-            yield done, count
-            done += count
+        with tensor.path.open("rb", buffering=0) as file:
+            file.seek(tensor.start)
+            for done in range(0, tensor.size, self.size):
+                self._turn = (self._turn + 1) % len(self._memory)
+                memory = self._memory[self._turn][: min(self.size, tensor.size - done)]
+                held = memory.numpy().data
+                _fill(held, file, tensor)
+                yield Block(tensor, done, held, memory)
 
-    def _fill(self, file: Any, count: int, tensor: StoredTensor) -> None:
-        at = 0
-        while at < count:
-            got = file.readinto(self._bytes[at:count])
-            if not got:
-                raise ValueError(f"{tensor.path} ended within tensor {tensor.name!r}; another program cut it")
-            at += got
+
+def _fill(held: memoryview, file: Any, tensor: StoredTensor) -> None:
+    at = 0
+    while at < len(held):
+        got = file.readinto(held[at:])
+        if not got:
+            raise ValueError(f"{tensor.path} ended within tensor {tensor.name!r}; another program cut it")
+        at += got
 
 
 def check_unchanged(stored: StoredFile) -> None:
@@ -72,7 +90,5 @@ def same_bytes(one: StoredTensor, other: StoredTensor) -> bool:
     """Whether two tensors are equal in dtype, shape and every byte."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    left, right = Buffer(1 << 20), Buffer(1 << 20)
-    with one.path.open("rb", buffering=0) as first, other.path.open("rb", buffering=0) as second:
-        pairs = zip(left.read(first, one), right.read(second, other), strict=True)
-        return all(left.bytes(count) == right.bytes(count) for (_, count), _ in pairs)
+    pairs = zip(Ring().read(one), Ring().read(other), strict=True)
+    return all(left.bytes == right.bytes for left, right in pairs)

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dither.checkpoint.architecture import Names
-from dither.checkpoint.blocks import BLOCK, Buffer
+from dither.checkpoint.blocks import BLOCK
 from dither.checkpoint.companions import Companion, LeftOut, companions_of
-from dither.checkpoint.digests import BackgroundDigest
 from dither.checkpoint.index import CONFIG, MARKS, SUFFIX, manifest_path, open_checkpoint
 from dither.checkpoint.manifest import Digests, check_place, manifest_of
 from dither.checkpoint.plan import CheckpointPlan, Progress, silent
 from dither.checkpoint.publication import Publication, check_space, check_target, publication
-from dither.checkpoint.stream import NoisedFile
+from dither.checkpoint.stream import NoisedFile, ring_for_stages
 from dither.methods.noisytune import NoisyTune
 from dither.record import Record
 
@@ -110,7 +109,7 @@ def perturb_checkpoint(
     """
     began = time.perf_counter()
     source, target = Path(source), Path(target)
-    buffer = Buffer(block)
+    ring = ring_for_stages(block)
     if source.exists():  # else open_checkpoint says what is missing
         check_target(source, target, is_folder=source.is_dir(), suffix=SUFFIX)
         check_place(manifest_path(target, is_folder=source.is_dir()))
@@ -119,10 +118,10 @@ def perturb_checkpoint(
     files = plan.checkpoint.files
     size = sum(file.size for file in files)
     check_space(target, size + sum(row.size for row in kept))
-    plan.measure(buffer, progress)
+    plan.measure(ring, progress)
     is_folder, manifest = plan.checkpoint.is_folder, manifest_path(target, is_folder=source.is_dir())
     with publication(target, is_folder=is_folder, order=(manifest.name, target.name)) as new:
-        streams = [NoisedFile(file, plan.noises(), buffer) for file in files]
+        streams = [NoisedFile(file, plan.noises(), ring) for file in files]
         digests = list(_write_files(new, streams, size, progress, alone=not is_folder))
         changes = {name: change for stream in streams for name, change in stream.changes.items()}
         record = plan.record(changes)
@@ -137,14 +136,14 @@ def _write_files(
     done = 0
     for stream in streams:
         name = new.target.name if alone else stream.stored.path.name
-        with new.create(name) as file, closing(BackgroundDigest(BLOCK)) as digest:
-            for _, block in stream:
-                file.write(block)
-                digest.update(block)
-                done += len(block)
+        with new.create(name) as file, closing(iter(stream)) as blocks:
+            file.write(stream.stored.header)
+            done += len(stream.stored.header)
+            for block in blocks:
+                file.write(block.bytes)
+                done += len(block.bytes)
                 progress("write", done, size)
-            written = digest.hexdigest()
-        yield Digests(stream.stored.path.name, stream.source_digest, written)
+        yield Digests(stream.stored.path.name, stream.source_digest, stream.written_digest)
 
 
 def _bring_along(new: Publication, kept: Iterable[Companion], plan: CheckpointPlan) -> None:

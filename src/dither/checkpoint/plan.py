@@ -2,20 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from dither.checkpoint.architecture import Names, architecture_of
-from dither.checkpoint.blocks import Buffer, check_unchanged
+from dither.checkpoint.blocks import Ring, check_unchanged
 from dither.checkpoint.headers import StoredTensor
 from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, inside, read_json
+from dither.checkpoint.pipeline import ahead
 from dither.checkpoint.strict_json import shown
 from dither.core.kernels import backend_names, moments
 from dither.core.names import NamedParameter
 from dither.core.noise import Change, Noise
-from dither.core.statistics import Moments, combine
+from dither.core.statistics import Moments
 from dither.marks import Mark
 from dither.methods.noisytune import NoisyTune
 from dither.methods.settings import recipe_hash, seed_of
@@ -88,21 +90,21 @@ class CheckpointPlan:
         """The first tensor of the files that holds the values of a target."""
         return self.checkpoint.tensors[self._copies[_owner(row)][0]]
 
-    def measure(self, buffer: Buffer, progress: Progress = silent) -> None:
+    def measure(self, ring: Ring, progress: Progress = silent) -> None:
         """First pass: the statistics of what will be noised; what is not finite is refused by name."""
-        rows, done = self.noised, 0
+        names = {self.stored(row).name: row.named.name for row in self.noised}
+        tensors = [self.checkpoint.tensors[path] for path in names]
+        done, total = 0, sum(tensor.size for tensor in tensors)
         found: dict[str, Moments] = {}
-        total = sum(self.stored(row).size for row in rows)
-        for row in rows:
-            tensor, parts = self.stored(row), []
-            with tensor.path.open("rb", buffering=0) as file:
-                for _, count in buffer.read(file, tensor):
-                    parts += moments([buffer.values(count, tensor)])
-                    done += count
-                    progress("measure", done, total)
-            found[row.named.name] = combine(parts)
-            where = f"{tensor.path}: tensor {shown(tensor.name)}"
-            refuse_nonfinite(found[row.named.name], where, row.named.name)
+        with closing(ahead(block for tensor in tensors for block in ring.read(tensor))) as blocks:
+            for block in blocks:
+                tensor, (part,) = block.tensor, moments([block.values])
+                name = names[tensor.name]
+                found[name] = found.get(name, Moments()) + part
+                done += len(block.bytes)
+                progress("measure", done, total)
+                if block.start + len(block.bytes) == tensor.size:
+                    refuse_nonfinite(found[name], f"{tensor.path}: tensor {shown(tensor.name)}", name)
         for stored in self.checkpoint.files:
             check_unchanged(stored)
         self.stds, self._constant = self.method.spreads(found)

@@ -1,56 +1,80 @@
 """Second pass: the bytes of a file with the noise in them, block by block."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
+from hashlib import sha256
 
-from dither.checkpoint.blocks import Buffer, check_unchanged
-from dither.checkpoint.digests import BackgroundDigest
-from dither.checkpoint.headers import StoredFile, StoredTensor
+from dither.checkpoint.blocks import BLOCK, Block, Ring, check_unchanged
+from dither.checkpoint.headers import StoredFile
+from dither.checkpoint.pipeline import AHEAD, ahead, shared_cores
 from dither.core.kernels import perturb_
 from dither.core.noise import Change, Noise
 from dither.core.places import Place
 
+_STAGES = 3
+
+
+def ring_for_stages(size: int = BLOCK) -> Ring:
+    """Enough blocks for every stage to be ahead, and one for who takes them."""
+    return Ring(size, _STAGES * AHEAD + 1)
+
 
 class NoisedFile:
-    """A file of the source as it comes out with noise; iterate over it once.
+    """The tensors of a file of the source as they come out with noise; iterate over it once.
+
+    Three stages work at the same time: one reads and hashes, one adds noise, one hashes the result. Hashing
+    takes the longest.
 
     Args:
         stored: the file of the source.
         noises: of the tensors to be noised, by their names in the file.
-        buffer: for one block.
+        ring: from `ring_for_stages`.
 
     Attributes:
         changes: what the noise did to each tensor so far.
-        source_digest: SHA-256 of the file as it was read, once the iteration is over.
+        source_digest: SHA-256 of the whole file as it was read, once the iteration is over.
+        written_digest: the same of what came out.
     """
 
-    def __init__(self, stored: StoredFile, noises: Mapping[str, Noise], buffer: Buffer) -> None:
+    def __init__(self, stored: StoredFile, noises: Mapping[str, Noise], ring: Ring) -> None:
         self.stored = stored
         self.changes: dict[str, Change] = {}
-        self.source_digest = ""
-        self._noises, self._buffer = noises, buffer
+        self.source_digest = self.written_digest = ""
+        self._noises, self._ring = noises, ring
 
-    def __iter__(self) -> Iterator[tuple[StoredTensor | None, memoryview]]:
-        """Yield the blocks in the order of the file, the header first (with no tensor).
-
-        A block is overwritten by the next one.
-        """
-        with closing(BackgroundDigest(self._buffer.size)) as digest:
-            digest.update(self.stored.header)
-            yield None, memoryview(self.stored.header)
-            with self.stored.path.open("rb", buffering=0) as file:
-                for tensor in self.stored.tensors:
-                    for done, count in self._buffer.read(file, tensor):
-                        digest.update(self._buffer.bytes(count))
-                        self._perturb(tensor, done, count)
-                        yield tensor, self._buffer.bytes(count)
-            self.source_digest = digest.hexdigest()
+    def __iter__(self) -> Generator[Block, None, None]:
+        """Yield the blocks behind the header in their order; asking for the next one gives a block up."""
+        with shared_cores(), closing(ahead(self._hashed(ahead(self._noised(ahead(self._read())))))) as blocks:
+            yield from blocks
         check_unchanged(self.stored)
 
-    def _perturb(self, tensor: StoredTensor, done: int, count: int) -> None:
-        noise = self._noises.get(tensor.name)
+    def _read(self) -> Generator[Block, None, None]:
+        digest = sha256(self.stored.header)
+        for tensor in self.stored.tensors:
+            for block in self._ring.read(tensor):
+                digest.update(block.bytes)
+                yield block
+        self.source_digest = digest.hexdigest()
+
+    def _noised(self, blocks: Generator[Block, None, None]) -> Generator[Block, None, None]:
+        with closing(blocks):
+            for block in blocks:
+                self._perturb(block)
+                yield block
+
+    def _hashed(self, blocks: Generator[Block, None, None]) -> Generator[Block, None, None]:
+        digest = sha256(self.stored.header)
+        with closing(blocks):
+            for block in blocks:
+                digest.update(block.bytes)
+                yield block
+        self.written_digest = digest.hexdigest()
+
+    def _perturb(self, block: Block) -> None:
+        name = block.tensor.name
+        noise = self._noises.get(name)
         if noise is None:
             return
-        values = self._buffer.values(count, tensor)
-        (change,) = perturb_([values], [noise], places=[Place(done // values.element_size())])
-        self.changes[tensor.name] = self.changes.get(tensor.name, Change()) + change
+        values = block.values
+        (change,) = perturb_([values], [noise], places=[Place(block.start // values.element_size())])
+        self.changes[name] = self.changes.get(name, Change()) + change

@@ -1,15 +1,16 @@
 """`verify_checkpoint`: compute the noise once more, and compare every byte."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dither.checkpoint.blocks import BLOCK, Buffer, check_unchanged
+from dither.checkpoint.blocks import BLOCK, Ring, check_unchanged
 from dither.checkpoint.headers import StoredFile
 from dither.checkpoint.index import Checkpoint, manifest_path, open_checkpoint
 from dither.checkpoint.manifest import Manifest, read_manifest
 from dither.checkpoint.plan import CheckpointPlan, Progress, silent
-from dither.checkpoint.stream import NoisedFile
+from dither.checkpoint.stream import NoisedFile, ring_for_stages
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ def verify_checkpoint(
             f"{source} was noised {plan.step} times before, and {target} was made from weights that were "
             f"noised {manifest.step} times; give the weights that it was made from"
         )
-    buffer, mirror = Buffer(block), Buffer(block)
-    plan.measure(buffer, progress)
+    ring, mirror = ring_for_stages(block), Ring(block)
+    plan.measure(ring, progress)
     pairs, problems = _pairs(original, written)
     differing: dict[str, None] = {}
     total, done = sum(file.size for file, _ in pairs), 0
     for file, other in pairs:
-        stream = NoisedFile(file, plan.noises(), buffer)
+        stream = NoisedFile(file, plan.noises(), ring)
         for count, name in _compared(stream, other, mirror):
             done += count
             progress("verify", done, total)
@@ -106,16 +107,13 @@ def _pairs(
     return pairs, problems
 
 
-def _compared(stream: NoisedFile, other: StoredFile, mirror: Buffer) -> Iterator[tuple[int, str | None]]:
+def _compared(stream: NoisedFile, other: StoredFile, mirror: Ring) -> Iterator[tuple[int, str | None]]:
     """Yield (bytes done, name of the tensor if this block differs)."""
-    with other.path.open("rb", buffering=0) as file:
-        blocks = (count for tensor in other.tensors for _, count in mirror.read(file, tensor))
-        for tensor, block in stream:
-            if tensor is None:
-                yield len(block), None  # the header is equal
-                continue
-            count = next(blocks)
-            yield count, None if mirror.bytes(count) == block else tensor.name
+    yield len(other.header), None  # the header is equal
+    theirs = (block for tensor in other.tensors for block in mirror.read(tensor))
+    with closing(iter(stream)) as blocks:
+        for ours, written in zip(blocks, theirs, strict=True):
+            yield len(ours.bytes), None if ours.bytes == written.bytes else ours.tensor.name
     check_unchanged(other)
 
 
