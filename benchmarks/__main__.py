@@ -1,7 +1,8 @@
 """Measure speed and memory, interleaved within one run, and keep the results with commit and machine.
 
-python -m benchmarks                  everything; benchmarks/results/<machine>.json
+python -m benchmarks                  all parts but perturb; benchmarks/results/<machine>.json
 python -m benchmarks --only startup   one part; the other parts of the file stay
+python -m benchmarks --only perturb   the one that takes 16 GB of disk and some minutes
 python -m benchmarks --quick          small shapes, few repeats: shows that it works, measures nothing
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import noise, pats, scaling, startup
+from benchmarks import noise, pats, perturb, scaling, startup
 from benchmarks.machine import machine, provenance, slug
 from benchmarks.result_files import RESULTS, Section, merged, read, write
 
@@ -24,7 +25,10 @@ PARTS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "pats": pats.measure,
     "startup": startup.measure,
     "scaling": scaling.measure,
+    "perturb": perturb.measure,
 }
+ASKED_FOR = {"perturb"}
+"""Parts that run only where `--only` names them."""
 
 
 def main() -> int:
@@ -39,7 +43,7 @@ def main() -> int:
     found = machine()
     out: Path | None = options.out or (None if options.quick else RESULTS / f"{slug(found)}.json")
     failed = False
-    for part in options.only or PARTS:
+    for part in options.only or [part for part in PARTS if part not in ASKED_FOR]:
         for device in devices:
             section, complete = _section(part, device, quick=options.quick)
             failed |= not complete

@@ -49,9 +49,9 @@ def peak(work: Callable[[], object], device: str) -> int:
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     _give_back()
-    before = _lowered_mark()
+    before = _loweredhigh_water_mark()
     work()
-    return max(0, _mark() - before)
+    return max(0, high_water_mark() - before)
 
 
 def in_fresh_process(module: str, arguments: dict[str, Any]) -> int | str:
@@ -82,17 +82,18 @@ def _give_back() -> None:
         trim(0)
 
 
-def _lowered_mark() -> int:
+def _loweredhigh_water_mark() -> int:
     """Set the high-water mark to what is resident now and return it; the mark as it is where that fails."""
     try:
         _CLEAR.write_text("5")
     except OSError:
-        return _mark()
+        return high_water_mark()
     resident = _kilobytes(_STATUS, "VmRSS")
-    return resident if resident is not None else _mark()
+    return resident if resident is not None else high_water_mark()
 
 
-def _mark() -> int:
+def high_water_mark() -> int:
+    """The most that was resident of this process, in bytes; on Linux without what its parent held."""
     mark = _kilobytes(_STATUS, "VmHWM") if _STATUS.exists() else None
     if mark is not None:
         return mark

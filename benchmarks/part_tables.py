@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.candidates import BACKEND, COPY, WHOLE
 from benchmarks.pats import BARE
+from benchmarks.perturb import COPY as CP
 from benchmarks.readings import PASSES, Case, added, limit_share, nanoseconds, ratio, rounds
 from benchmarks.tables import NOTHING, count, number, share, size, table, times
 
@@ -18,6 +19,8 @@ def _caption(case: Case) -> str:
     words = [str(case[key]) for key in ("model", "what", "dtype") if key in case]
     if "elements" in case and "tensors" in case:
         words.append(f"{count(case['elements'])} elements in {case['tensors']} tensors")
+    if "bytes" in case:
+        words.append(f"{case['bytes'] / 1e9:.1f} GB")
     note = f" ({case['note']})" if "note" in case else ""
     return f"**{', '.join(words)}**{note}"
 
@@ -132,10 +135,25 @@ def _scaling(cases: Sequence[Case]) -> list[str]:
     return table(head, rows)
 
 
+def _perturb(case: Case) -> list[str]:
+    """Whole processes over the bytes of the tensors."""
+
+    def cells(candidate: str, row: dict[str, Any]) -> list[str]:
+        speed = None if "bytes" not in case else case["bytes"] / row["median"] / 1e9
+        peak = size(row.get("peak_bytes"))
+        return [
+            number(row["median"]), _spread(row, 1.0), number(speed), times(ratio(case, candidate, CP)), peak
+        ]  # fmt: skip
+
+    head = ["", "s", "quartiles", "GB/s", "time / cp's", "peak memory above `import torch`"]
+    return table(head, _rows(case, cells))
+
+
 PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {
     "noise": ("NoisyTune", _each(_noise)),
     "pats": ("PATS", _each(_pats)),
     "startup": ("Start-up", _each(_startup)),
     "scaling": ("Scaling of `moments` and `perturb_`", _scaling),
+    "perturb": ("`dither perturb` against `cp` and `sync`", _each(_perturb)),
 }
 """Title and tables of each part, in the order of the page."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.candidates import COPY, PASTED, WHOLE
 from benchmarks.pats import BARE, WITH_HALF, WITH_PATS
+from benchmarks.perturb import COPY as CP
+from benchmarks.perturb import PERTURB, UNHASHED
 from benchmarks.readings import PASSES, Case, cases, nanoseconds, rounds
 from benchmarks.shapes import DECODER
 
@@ -119,10 +121,21 @@ def milliseconds(name: str) -> Measure:
     return lambda case, _: [1e3 * value for value in rounds(case, name)]
 
 
+def peak_megabytes(name: str) -> Measure:
+    """What the memory of a candidate rises to, in 10^6 bytes."""
+
+    def measure(case: Case, _: Case) -> list[float]:
+        found = case.get("candidates", {}).get(name, {}).get("peak_bytes")
+        return [] if found is None else [found / 1e6]
+
+    return measure
+
+
 _STEP, _MINILM = {"what": "optimizer step"}, {"what": "fine-tuning step, batch 32, length 64"}
 _BERT = {"model": "BERT-base", "dtype": "float32"}
 _HALF = {"model": "BERT-base", "dtype": "bfloat16"}
 _LORA, _DECODER = {"model": "LoRA", "dtype": "float32"}, {"model": DECODER, "dtype": "float32"}
+_SHARDED, _SINGLE = {"model": "sharded checkpoint, bfloat16"}, {"model": "one tensor, bfloat16"}
 _FRESH = "import torch, dither, first noise"
 # Of a copy's bandwidth: NoisyTune moves three times the weights where a copy moves two.
 _LIMIT = times_of(COPY, WHOLE, PASSES)
@@ -152,5 +165,13 @@ TARGETS = (
            {"model": "a fresh process"}, more_than(_FRESH, "import torch")),
     Target("first noise in a fresh process", 500.0, "ms", "startup", {"model": "inside a fresh process"},
            milliseconds("first noise")),
+    Target("`dither perturb`, 8 GB in shards, without hashing: times `cp` and `sync`", 1.5, "×", "perturb",
+           _SHARDED, times_of(UNHASHED, CP)),
+    Target("`dither perturb`, one tensor of 4 GB, without hashing: times `cp` and `sync`", 1.5, "×",
+           "perturb", _SINGLE, times_of(UNHASHED, CP)),
+    Target("`dither perturb`, 8 GB in shards: memory above `import torch`", 250.0, "MB", "perturb", _SHARDED,
+           peak_megabytes(PERTURB)),
+    Target("`dither perturb`, one tensor of 4 GB: memory above `import torch`", 250.0, "MB", "perturb",
+           _SINGLE, peak_megabytes(PERTURB)),
 )  # fmt: skip
 """The limits that the tables are held against."""

@@ -62,7 +62,7 @@ def refused(source: Path, target: Path, error: Exception, strict: str) -> tuple[
         f"{type(error).__name__}: {said[:200]}": not isinstance(error, ValueError | OSError)
         or isinstance(error, UnicodeError),
         f"a message of {len(said)} characters: {said[:200]}": len(said) > LONGEST,
-        f"the message names no path: {said[:200]}": str(source) not in said,
+        f"the message names no path: {said[:200]}": str(source.parent) not in said,
         f"refused without a reason of the strict reader: {said[:200]}": not kind,
         "left something at the target": target.exists() or len([*target.parent.glob(".*")]) > 0,
     }
@@ -123,5 +123,6 @@ def fits(reason: str | None, piece: Piece, values: Tensor | None) -> bool:
         return reason == "integer or quantised"
     if values.numel() < 2:
         return reason == ("empty" if values.numel() == 0 else "one element")
-    constant = bool((values == values[0]).all())
+    single = values.float()  # a float64 counts as what it is in float32
+    constant = bool((single == single[0]).all())
     return reason in ("constant" if constant else None, "scale of a quantised tensor")
