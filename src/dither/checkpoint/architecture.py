@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from dither.checkpoint.blocks import same_bytes
 from dither.checkpoint.headers import FLOATS, StoredTensor
 from dither.checkpoint.index import CONFIG, Checkpoint
+from dither.checkpoint.renames import Loading
 from dither.checkpoint.strict_json import shown
 
 Names = Literal["model", "file"]
@@ -30,11 +31,13 @@ class Architecture:
         model: its parameters have the paths of the stored tensors, and no values.
         kind: the class of the model, or "" where the names are the file's.
         others: stored tensors that are no parameters, with the reason why they are left alone.
+        tensors: the stored tensors by their paths in the model.
     """
 
     model: nn.Module
     kind: str
     others: Mapping[str, str]
+    tensors: Mapping[str, StoredTensor]
 
 
 def architecture_of(checkpoint: Checkpoint, names: Names) -> Architecture:
@@ -45,17 +48,19 @@ def architecture_of(checkpoint: Checkpoint, names: Names) -> Architecture:
     """
     if names not in ("model", "file"):
         raise ValueError(f"names is {names!r}; it must be 'model' or 'file'")
-    scales = _scales(checkpoint.tensors)
     if names == "file":
+        scales = _scales(checkpoint.tensors)
         kept = {name: row for name, row in checkpoint.tensors.items() if name not in scales}
-        return Architecture(StoredNames(kept), "", scales)
+        return Architecture(StoredNames(kept), "", scales, checkpoint.tensors)
     model = _empty_model(checkpoint)
-    others = _compared(checkpoint, model, scales)
+    loading = Loading(model)
+    checkpoint = replace(checkpoint, tensors=loading.under_model_names(checkpoint.tensors))
+    others = _compared(checkpoint, model, loading)
     _untie(checkpoint, model)
     for path, parameter in model.named_parameters(remove_duplicate=False):
         if path in checkpoint.tensors:
             _take_dtype(parameter, checkpoint.tensors[path])
-    return Architecture(model, type(model).__name__, others)
+    return Architecture(model, type(model).__name__, others, checkpoint.tensors)
 
 
 class StoredNames(nn.Module):
@@ -130,11 +135,10 @@ def _scales(tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
     return found
 
 
-def _compared(checkpoint: Checkpoint, model: Any, scales: Mapping[str, str]) -> dict[str, str]:
+def _compared(checkpoint: Checkpoint, model: Any, loading: Loading) -> dict[str, str]:
     """Refuse a checkpoint that loading would rename or convert; returns what is no parameter, and why."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    buffers = set(model.state_dict()) - set(parameters)
-    ignored = _ignored(model)
+    ignored, scales = _ignored(model), _scales(checkpoint.tensors)
     others, unknown = {}, []
     for name, row in checkpoint.tensors.items():
         if name in parameters:
@@ -148,14 +152,15 @@ def _compared(checkpoint: Checkpoint, model: Any, scales: Mapping[str, str]) -> 
             others[name] = NOT_NOISED
         elif name in scales:
             others[name] = scales[name]
-        elif name in buffers or (ignored is not None and ignored.search(name)):
+        elif name in loading.state or (ignored is not None and ignored.search(name)):
             others[name] = "no parameter of the model"
         else:
             unknown.append(name)
     missing = _missing(checkpoint, parameters)
-    if unknown or missing or (unknown := _converted(checkpoint, model, parameters)):
-        raise ValueError(_mismatch(checkpoint, type(model).__name__, unknown, missing))
-    return others
+    astray = [name for name, row in checkpoint.tensors.items() if _is_loaded_elsewhere(name, row, loading)]
+    if missing or astray:
+        raise ValueError(_mismatch(checkpoint, type(model).__name__, unknown or astray, missing))
+    return others | dict.fromkeys(unknown, f"not in {type(model).__name__}")
 
 
 def _missing(checkpoint: Checkpoint, parameters: Mapping[str, nn.Parameter]) -> list[str]:
@@ -175,18 +180,10 @@ def _ignored(model: Any) -> re.Pattern[str] | None:
     return re.compile("|".join(f"({one})" for one in [*sorted(patterns), r"rotary_emb\.inv_freq$"]))
 
 
-def _converted(checkpoint: Checkpoint, model: Any, parameters: Mapping[str, nn.Parameter]) -> list[str]:
-    """The tensors that transformers would turn into others while it loads them under the same names."""
-    from transformers.conversion_mapping import get_model_conversion_mapping
-
-    steps = get_model_conversion_mapping(model)
-    found = []
-    for name in (name for name in checkpoint.tensors if name in parameters):
-        for step in steps:
-            renamed, pattern = step.rename_source_key(name)
-            if pattern is not None and (renamed != name or getattr(step, "operations", None)):
-                found.append(name)
-    return found
+def _is_loaded_elsewhere(name: str, row: StoredTensor, loading: Loading) -> bool:
+    """Whether transformers fills another parameter from a tensor than that of this name, or computes one."""
+    path = loading.path(row.name)
+    return path != name and (path is None or path in loading.state or name in loading.state)
 
 
 def _mismatch(checkpoint: Checkpoint, kind: str, unknown: list[str], missing: list[str]) -> str:

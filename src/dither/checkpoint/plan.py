@@ -72,6 +72,7 @@ class CheckpointPlan:
         _check_marks(checkpoint, self.marks, self.mark, again=again)
         architecture = architecture_of(checkpoint, names)
         self.kind, self.others = architecture.kind, architecture.others
+        checkpoint = self.checkpoint = replace(checkpoint, tensors=architecture.tensors)
         try:
             rows = targets(architecture.model, method, stored=True)
         except ValueError as error:
@@ -93,7 +94,7 @@ class CheckpointPlan:
     def measure(self, ring: Ring, progress: Progress = silent) -> None:
         """First pass: the statistics of what will be noised; what is not finite is refused by name."""
         names = {self.stored(row).name: row.named.name for row in self.noised}
-        tensors = [self.checkpoint.tensors[path] for path in names]
+        tensors = [self.stored(row) for row in self.noised]
         done, total = 0, sum(tensor.size for tensor in tensors)
         found: dict[str, Moments] = {}
         with closing(ahead(block for tensor in tensors for block in ring.read(tensor))) as blocks:
@@ -111,7 +112,12 @@ class CheckpointPlan:
 
     def noises(self) -> dict[str, Noise]:
         """The noise of each stored tensor that gets some; copies of a tied one get the same."""
-        return {path: self._noise(row) for row in self.noised for path in self._copies[row.named.name]}
+        tensors = self.checkpoint.tensors
+        return {
+            tensors[path].name: self._noise(row)
+            for row in self.noised
+            for path in self._copies[row.named.name]
+        }
 
     def _noise(self, row: Target) -> Noise:
         name = row.named.name
