@@ -63,14 +63,15 @@ def measure(device: str, *, quick: bool = False) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="dither-perturb-") as name:
         source = Path(name) / "source"
         size = checkpoint_folder(source, layers=1 if quick else 38, width=64 if quick else 3072)
-        yield _case("sharded checkpoint, bfloat16", source, size, [], 2 if quick else ROUNDS)
+        yield compared("sharded checkpoint, bfloat16", source, size, [], 1 if quick else ROUNDS)
         shutil.rmtree(source)
         source = Path(name) / "source.safetensors"
         size = one_tensor(source, 1 << 20 if quick else 4_000_000_000)
-        yield _case("one tensor, bfloat16", source, size, ["--names", "file"], 2 if quick else ROUNDS)
+        yield compared("one tensor, bfloat16", source, size, ["--names", "file"], 1 if quick else ROUNDS)
 
 
-def _case(model: str, source: Path, size: int, options: list[str], rounds: int) -> dict[str, Any]:
+def compared(model: str, source: Path, size: int, options: list[str], rounds: int) -> dict[str, Any]:
+    """One checkpoint: every candidate once a round, in another order each round."""
     target = source.with_name(f"target{source.suffix}")
     words = ["perturb", str(source), str(target), "--json", *options]
     candidates: dict[str, Run] = {

@@ -41,12 +41,18 @@ def document() -> dict[str, Any]:
     }
     startup = {"import torch": timed(1.0, 1.1), "import torch, dither, first noise": timed(1.25, 1.35)}
     scaling = {"moments + perturb_": timed(1e-3), "copy_": timed(5e-4)}
+    perturb = {
+        "cp -r, sync": timed(2.0, 2.0, 4.0),
+        "dither perturb": timed(5.0, 5.0, 8.0, peak_bytes=240_000_000),
+        "dither perturb, hashing left out": timed(3.0, 3.0, 4.0, peak_bytes=240_000_000),
+    }
     million = {"dtype": "float32", "elements": 1_000_000, "tensors": 2}
     cases = {
         "noise": {"model": "BERT-base", **million, "candidates": noise},
         "pats": {"model": "MiniLM", "what": "optimizer step", **million, "candidates": pats},
         "startup": {"model": "a fresh process", "candidates": startup},
         "scaling": {"model": "1e6", **million, "candidates": scaling},
+        "perturb": {"model": "sharded checkpoint, bfloat16", "bytes": 8_000_000_000, "candidates": perturb},
     }
     run = {"measured": "2030-01-02T03:04:05+00:00", "commit": "abc", "threads": 1, "backend": "native (X)"}
     sections = [{"part": part, "device": "cpu", "run": dict(run), "cases": [cases[part]]} for part in cases]

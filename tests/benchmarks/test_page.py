@@ -47,6 +47,20 @@ def test_the_other_parts_read_as_they_were_measured(document: dict[str, Any]) ->
     assert "Backend native (X), 1 thread, torch ?, commit abc, 2030-01-02." in text
 
 
+def test_perturbing_reads_as_it_was_measured(document: dict[str, Any]) -> None:
+    text = page([document])
+    assert "**sharded checkpoint, bfloat16, 8.0 GB**" in text
+    assert row(text, "dither perturb ")[1:] == ["5.00", "5.00 … 6.50", "1.60", "2.50 ×", "228.9 MiB"]
+    assert row(text, "`dither perturb`, 8 GB in shards, without hashing")[2:5] == [
+        "≤ 1.5 ×",
+        "1.50",
+        "1.25 … 1.50",
+    ]
+    assert row(text, "`dither perturb`, 8 GB in shards: memory")[2:] == [
+        "≤ 250 MB", "240", "240 … 240", "yes"
+    ]  # fmt: skip
+
+
 def test_targets_say_what_was_reached(document: dict[str, Any]) -> None:
     text = page([document])
     assert row(text, "AdamW step with PATS over the bare one, MiniLM")[2:] == [
@@ -77,7 +91,7 @@ def test_without_results_there_is_a_page() -> None:
     assert page([]).endswith("No results are kept yet.\n")
 
 
-@pytest.mark.parametrize("part", ["noise", "pats", "startup", "scaling"])
+@pytest.mark.parametrize("part", ["noise", "pats", "startup", "scaling", "perturb"])
 def test_a_part_may_be_missing(document: dict[str, Any], part: str) -> None:
     whole = page([document])
     document["sections"] = [section for section in document["sections"] if section["part"] != part]

@@ -52,10 +52,42 @@ def test_another_part_joins_the_file(root: Path, tmp_path: Path, document: dict[
     write(out, document)
     quick(root, out, "scaling")
     found = {section["part"]: section for section in read(out)["sections"]}
-    assert set(found) == {"noise", "pats", "startup", "scaling"}
+    assert set(found) == {"noise", "pats", "startup", "scaling", "perturb"}
     assert [case["elements"] for case in found["scaling"]["cases"]] == [1000, 10_000, 100_000]
     assert found["scaling"]["run"]["quick"] is True
     assert found["noise"]["run"]["commit"] == "abc"
+
+
+def test_what_takes_a_disk_runs_only_when_asked_for() -> None:
+    from benchmarks.__main__ import ASKED_FOR, PARTS
+
+    assert set(PARTS) > ASKED_FOR == {"perturb"}
+
+
+def test_a_small_checkpoint_is_copied_noised_and_hashed(tmp_path: Path) -> None:
+    from benchmarks.made_checkpoints import one_tensor
+    from benchmarks.perturb import HASH, PERTURB, compared
+
+    source = tmp_path / "source.safetensors"
+    size = one_tensor(source, 1 << 20)
+    assert size == 1 << 20
+    case = compared("one tensor", source, size, ["--names", "file"], 1)
+    assert len(case["candidates"]) == 4
+    assert case["candidates"][PERTURB]["peak_bytes"] > 0
+    assert case["candidates"][HASH]["median"] > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["source.safetensors"]
+
+
+def test_a_made_checkpoint_is_one_that_dither_takes(tmp_path: Path) -> None:
+    from benchmarks.made_checkpoints import checkpoint_folder
+
+    import dither
+    from dither.checkpoint import plan_checkpoint
+
+    size = checkpoint_folder(tmp_path / "model", layers=1, width=64)
+    plan = plan_checkpoint(tmp_path / "model", dither.NoisyTune())
+    assert plan.record().counts() == {"noised": 12, "skipped": 0}
+    assert sum(row.size for row in plan.checkpoint.tensors.values()) == size
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -87,7 +119,7 @@ def test_new_sections_replace_those_of_their_part_and_device(document: dict[str,
     fresh = [{"part": "noise", "device": device, "run": {}, "cases": []} for device in ("cpu", "cuda")]
     found = merged({"cpu": "x"}, fresh, document)["sections"]
     assert [(row["device"], row["part"]) for row in found] == [
-        ("cpu", "noise"), ("cpu", "pats"), ("cpu", "scaling"), ("cpu", "startup"), ("cuda", "noise")
+        ("cpu", "noise"), ("cpu", "pats"), ("cpu", "perturb"), ("cpu", "scaling"), ("cpu", "startup"), ("cuda", "noise")
     ]  # fmt: skip
     assert found[0]["run"] == {}
 

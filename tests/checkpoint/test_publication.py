@@ -135,6 +135,16 @@ def test_a_folder_without_weights_says_what_there_is(tmp_path: Path) -> None:
     (tmp_path / "s/pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"needs its weights in model\.safetensors.* there: none.*pickles"):
         perturb_checkpoint(tmp_path / "s", tmp_path / "t", NOISE)
+    with pytest.raises(
+        ValueError, match=r"dither reads no other format\. Weights in pickles .*save_pretrained"
+    ):
+        perturb_checkpoint(tmp_path / "s/pytorch_model.bin", tmp_path / "t.bin", NOISE)
+
+
+def test_the_hubs_cache_itself_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "models--org--name/snapshots/abc").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"give one of its snapshots, such as .*snapshots/abc"):
+        perturb_checkpoint(tmp_path / "models--org--name", tmp_path / "t", NOISE)
 
 
 def test_what_a_killed_run_left_is_removed_and_a_living_one_respected(source: Path, tmp_path: Path) -> None:

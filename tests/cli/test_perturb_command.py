@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,25 @@ def test_the_names_of_a_file_and_noise_on_top(dither: Any, tmp_path: Path) -> No
     assert dither("perturb", two, three, "--verify")[0] == 0
 
 
+def test_a_recipe_is_replayed_on_the_original_weights_alone(dither: Any, tmp_path: Path) -> None:
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    assert dither("perturb", MODEL_DIR, first, "--seed", "7", "--set", "noisytune.exclude=*bias")[0] == 0
+    status, out, _ = dither("perturb", MODEL_DIR, again, "--recipe", first / "dither.json")
+    assert status == 0
+    assert "noisytune, seed 7: 32 tensors noised" in out
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == {
+        path.name: path.read_bytes() for path in again.iterdir()
+    }
+    shutil.copytree(MODEL_DIR, other)
+    content = bytearray((other / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (other / "model.safetensors").write_bytes(content)
+    status, _, err = dither("perturb", other, tmp_path / "t", "--recipe", first / "dither.json")
+    assert status == 2
+    assert "model.safetensors is not the file that the recipe was used on" in err
+    assert sorted(os.listdir(tmp_path)) == ["again", "first", "other"]
+
+
 def test_what_is_left_out_is_said(dither: Any, tmp_path: Path) -> None:
     source = tmp_path / "s"
     source.mkdir()
@@ -124,6 +144,9 @@ def test_what_is_left_out_is_said(dither: Any, tmp_path: Path) -> None:
         (("--noise-lambda", "1", "--set", "noisytune.noise_lambda=1"), "say the same; give one of them"),
         (("--verify", "--seed", "3", "--dry-run"), r"takes the recipe from .*leave out --seed, --dry-run"),
         (("--verify",), r"t does not exist; give a checkpoint folder"),
+        (("--recipe", "x", "--seed", "3"), r"--recipe takes the recipe from x; leave out --seed"),
+        (("--recipe", "x", "--verify"), r"--recipe writes DST and --verify compares it"),
+        (("--recipe", "nowhere.json"), r"nowhere\.json is missing; only what dither perturb wrote"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(

@@ -9,7 +9,14 @@ parameters they are), ``plan`` (what is noised), ``stream`` (block by block), ``
 whole of it).
 """
 
-from dither.checkpoint.perturbation import Outcome, perturb_checkpoint, plan_checkpoint
+from dither.checkpoint.perturbation import Outcome, perturb_checkpoint, plan_checkpoint, replay_checkpoint
 from dither.checkpoint.verification import Verdict, verify_checkpoint
 
-__all__ = ["Outcome", "Verdict", "perturb_checkpoint", "plan_checkpoint", "verify_checkpoint"]
+__all__ = [
+    "Outcome",
+    "Verdict",
+    "perturb_checkpoint",
+    "plan_checkpoint",
+    "replay_checkpoint",
+    "verify_checkpoint",
+]

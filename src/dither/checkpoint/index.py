@@ -15,6 +15,10 @@ SINGLE = "model.safetensors"
 SUFFIX = ".safetensors"
 MANIFEST = "dither.json"
 MARKS = "dither"  # the key in config.json under which transformers keeps model.config.dither
+_CONVERT = (
+    "Weights in pickles are not read: where you trust them, load the model once and save it with "
+    "model.save_pretrained(folder)"
+)
 _MAX_JSON = 100_000_000
 _LONGEST = 255  # bytes of a file's name, on the usual file systems
 
@@ -67,7 +71,9 @@ def open_checkpoint(root: Path) -> Checkpoint:
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist; give a checkpoint folder or a *{SUFFIX} file")
     if not root.is_dir() and root.suffix != SUFFIX:
-        raise ValueError(f"{root} is no folder and no *{SUFFIX} file; dither reads no other format")
+        raise ValueError(
+            f"{root} is no folder and no *{SUFFIX} file; dither reads no other format. {_CONVERT}"
+        )
     paths = _weight_files(root) if root.is_dir() else [root]
     files = tuple(read_header(path) for path in paths)
     tensors: dict[str, StoredTensor] = {}
@@ -126,12 +132,15 @@ def _weight_files(folder: Path) -> list[Path]:
         paths = [single]
     else:
         paths = sorted(folder.glob(f"*{SUFFIX}"))
+        if len(paths) != 1 and (snapshots := sorted(folder.glob("snapshots/*/"))):
+            raise ValueError(
+                f"{folder} is of the Hub's cache; give one of its snapshots, such as {snapshots[-1]}"
+            )
         if len(paths) != 1:
             found = ", ".join(path.name for path in paths) or "none"
             raise ValueError(
                 f"{folder} needs its weights in {SINGLE}, or in several files named by {INDEX}; *{SUFFIX} "
-                f"there: {found}. Weights in pickles are not read: where you trust them, load the model once "
-                "and save it with model.save_pretrained(folder)"
+                f"there: {found}. {_CONVERT}"
             )
     for path in paths:
         if not inside(path, folder).is_file():

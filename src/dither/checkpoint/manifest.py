@@ -76,7 +76,9 @@ def read_manifest(path: Path) -> Manifest:
         FileNotFoundError: there is none.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; only what dither perturb wrote can be verified")
+        raise FileNotFoundError(
+            f"{path} is missing; only what dither perturb wrote can be verified or replayed"
+        )
     values = read_json(path)
     if values.get("format") != FORMAT:
         raise ValueError(f"{path} has format {values.get('format')!r}; this version of dither knows {FORMAT}")
@@ -105,6 +107,27 @@ def check_place(path: Path) -> None:
         raise ValueError(
             f"{path} stands where dither would say what it did; move it, or choose another target"
         )
+
+
+def check_digests(found: Sequence[Digests], expected: Sequence[Digests], source: Path) -> None:
+    """Refuse what is not the same as before; without anything expected, take it.
+
+    Raises:
+        ValueError: another source, or another result.
+    """
+    for now, then in zip(found, expected, strict=False):
+        if now.source != then.source:
+            raise ValueError(
+                f"{source}: {now.name} is not the file that the recipe was used on: its SHA-256 is "
+                f"{now.source}, and dither.json says {then.source}; take the original weights"
+            )
+        if now.written != then.written:
+            raise ValueError(
+                f"{source}: {now.name} with the noise of the recipe has the SHA-256 {now.written}, and "
+                f"dither.json says {then.written}; it was edited, or made by another version of dither"
+            )
+    if expected and len(found) != len(expected):
+        raise ValueError(f"{source} has {len(found)} files of weights, and dither.json {len(expected)}")
 
 
 def _method(recipe: Mapping[str, Any]) -> NoisyTune:

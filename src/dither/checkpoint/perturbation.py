@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from dither.checkpoint.architecture import Names
 from dither.checkpoint.blocks import BLOCK
 from dither.checkpoint.companions import Companion, LeftOut, companions_of
 from dither.checkpoint.index import CONFIG, MARKS, SUFFIX, manifest_path, open_checkpoint
-from dither.checkpoint.manifest import Digests, check_place, manifest_of
+from dither.checkpoint.manifest import Digests, check_digests, check_place, manifest_of, read_manifest
 from dither.checkpoint.plan import CheckpointPlan, Progress, silent
 from dither.checkpoint.publication import Publication, check_space, check_target, publication
 from dither.checkpoint.stream import NoisedFile, ring_for_stages
@@ -77,6 +77,7 @@ def perturb_checkpoint(
     seed: int | None = None,
     names: Names = "model",
     again: bool = False,
+    expected: Sequence[Digests] = (),
     block: int = BLOCK,
     progress: Progress = silent,
 ) -> Outcome:
@@ -89,6 +90,7 @@ def perturb_checkpoint(
         seed: for a method whose own seed is None; None means 0.
         names: see `plan_checkpoint`.
         again: noise what was noised before, with fresh draws.
+        expected: SHA-256 of what must come out of what, as a manifest has them; see `replay_checkpoint`.
         block: bytes to work on at a time, a multiple of 8, >= 4096; the result does not depend on it.
         progress: called after each block.
 
@@ -96,7 +98,8 @@ def perturb_checkpoint(
         The Outcome; its Record also lies in dither.json beside the weights.
 
     Raises:
-        ValueError: see `plan_checkpoint`; or weights that are not finite, or a target that exists.
+        ValueError: see `plan_checkpoint`; or weights that are not finite, a target that exists, or something
+            else than what was expected.
         OSError: the target cannot be written; nothing of it is left.
 
     Example:
@@ -110,7 +113,7 @@ def perturb_checkpoint(
     began = time.perf_counter()
     source, target = Path(source), Path(target)
     ring = ring_for_stages(block)
-    if source.exists():  # else open_checkpoint says what is missing
+    if source.is_dir() or (source.exists() and source.suffix == SUFFIX):  # else open_checkpoint refuses it
         check_target(source, target, is_folder=source.is_dir(), suffix=SUFFIX)
         check_place(manifest_path(target, is_folder=source.is_dir()))
     plan = plan_checkpoint(source, method, seed=seed, names=names, again=again)
@@ -123,11 +126,55 @@ def perturb_checkpoint(
     with publication(target, is_folder=is_folder, order=(manifest.name, target.name)) as new:
         streams = [NoisedFile(file, plan.noises(), ring) for file in files]
         digests = list(_write_files(new, streams, size, progress, alone=not is_folder))
+        check_digests(digests, expected, source)
         changes = {name: change for stream in streams for name, change in stream.changes.items()}
         record = plan.record(changes)
         _bring_along(new, kept, plan)
         _write_json(new, manifest.name, manifest_of(plan, record, digests, left))
     return Outcome(record, tuple(left), size, time.perf_counter() - began)
+
+
+def replay_checkpoint(
+    source: str | Path,
+    target: str | Path,
+    recipe: str | Path,
+    *,
+    block: int = BLOCK,
+    progress: Progress = silent,
+) -> Outcome:
+    """Make noised weights once more, from the original ones and a dither.json.
+
+    Args:
+        source: the original checkpoint.
+        target: see `perturb_checkpoint`.
+        recipe: the dither.json of what was lost.
+        block: bytes to work on at a time.
+        progress: called after each block.
+
+    Raises:
+        ValueError, OSError: see `perturb_checkpoint`; or the source is not what the recipe was used on, or
+            the result not what came out then. Nothing is published then.
+
+    Example:
+        >>> import tempfile
+        >>> from dither.builtin import MODEL_DIR
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first = perturb_checkpoint(MODEL_DIR, f"{folder}/noisy", NoisyTune(seed=5))
+        ...     again = replay_checkpoint(MODEL_DIR, f"{folder}/again", f"{folder}/noisy/dither.json")
+        >>> again.record == first.record
+        True
+    """
+    manifest = read_manifest(Path(recipe))
+    return perturb_checkpoint(
+        source,
+        target,
+        manifest.method,
+        names=manifest.names,
+        again=manifest.step > 0,
+        expected=manifest.digests,
+        block=block,
+        progress=progress,
+    )
 
 
 def _write_files(

@@ -27,6 +27,7 @@ examples:
   dither perturb ./my-encoder ./my-encoder-noisy --noise-lambda 0.15 --seed 0
   dither perturb ./my-encoder ./my-encoder-noisy --seed 0 --set noisytune.exclude='"*embeddings*"' --dry-run
   dither perturb ./my-encoder ./my-encoder-noisy --verify
+  dither perturb ./my-encoder ./my-encoder-again --recipe dither.json
   dither perturb ./layer.safetensors ./layer-noisy.safetensors --names file
 
 Exit status: 0; 1 if --verify finds a difference or the disk fails; 2 if the input is refused.
@@ -67,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="make the noise of DST once more from SRC, and compare"
     )
+    parser.add_argument(
+        "--recipe", metavar="FILE", help="make DST once more as this dither.json says; SRC must be the same"
+    )
     options.add_output(parser)
 
 
@@ -80,10 +84,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from dither.checkpoint import perturb_checkpoint, plan_checkpoint, verify_checkpoint
+    from dither.checkpoint import (
+        perturb_checkpoint,
+        plan_checkpoint,
+        replay_checkpoint,
+        verify_checkpoint,
+    )
 
-    if args.verify:
+    if args.verify or args.recipe is not None:
         _refuse_settings(args)
+    if args.recipe is not None:
+        with _bar(quiet=args.json) as progress:
+            outcome = replay_checkpoint(args.source, args.target, args.recipe, progress=progress)
+        _print_outcome(outcome, args)
+        return 0
+    if args.verify:
         with _bar(quiet=args.json) as progress:
             verdict = verify_checkpoint(args.source, args.target, progress=progress)
         _print_verdict(verdict, args)
@@ -134,8 +149,11 @@ def _refuse_settings(args: argparse.Namespace) -> None:
         "--again": args.again,
         "--dry-run": args.dry_run,
     }
+    if args.recipe is not None and args.verify:
+        raise ValueError("--recipe writes DST and --verify compares it; give one of them")
     if found := [option for option, is_given in given.items() if is_given]:
-        raise ValueError(f"--verify takes the recipe from DST/dither.json; leave out {', '.join(found)}")
+        asked, where = ("--verify", "DST/dither.json") if args.verify else ("--recipe", args.recipe)
+        raise ValueError(f"{asked} takes the recipe from {where}; leave out {', '.join(found)}")
 
 
 @contextmanager
