@@ -119,8 +119,9 @@ def test_new_sections_replace_those_of_their_part_and_device(document: dict[str,
     fresh = [{"part": "noise", "device": device, "run": {}, "cases": []} for device in ("cpu", "cuda")]
     found = merged({"cpu": "x"}, fresh, document)["sections"]
     assert [(row["device"], row["part"]) for row in found] == [
-        ("cpu", "noise"), ("cpu", "pats"), ("cpu", "perturb"), ("cpu", "scaling"), ("cpu", "startup"), ("cuda", "noise")
-    ]  # fmt: skip
+        *(("cpu", part) for part in ("noise", "pats", "perturb", "scaling", "startup")),
+        ("cuda", "noise"),
+    ]
     assert found[0]["run"] == {}
 
 
