@@ -48,7 +48,7 @@ class Ring:
     def __init__(self, size: int = BLOCK, blocks: int = 1) -> None:
         if size < LEAST_BLOCK or size % 8:
             raise ValueError(f"block is {size} bytes; it must be a multiple of 8, and {LEAST_BLOCK} or more")
-        self.size = size
+        self.size, self.blocks = size, blocks
         self._memory = [torch.empty(size, dtype=torch.uint8) for _ in range(blocks)]
         self._turn = 0
 

@@ -10,14 +10,14 @@ import torch
 
 Item = TypeVar("Item")
 
-AHEAD = 2
-"""Items that a stage may be ahead: what it made, and the next one does not have yet."""
+AHEAD = 1
+"""Items that a stage makes while the next one is busy with one."""
 
 _OTHERS = 3  # threads that are busy beside the noise: two that hash, one that writes
 
 
 def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
-    """What a generator yields, in its order, made in another thread up to `AHEAD` items ahead.
+    """What a generator yields, in its order, made in another thread, `AHEAD` items ahead.
 
     What it raises comes out where its item would have. Closing this one closes it, and ends the thread.
 
@@ -27,7 +27,7 @@ def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     """
     end: Any = object()
     with closing(items), ThreadPoolExecutor(1) as worker:
-        pending: deque[Future[Item]] = deque(worker.submit(next, items, end) for _ in range(AHEAD))
+        pending: deque[Future[Item]] = deque(worker.submit(next, items, end) for _ in range(AHEAD + 1))
         while (item := pending.popleft().result()) is not end:
             yield item
             pending.append(worker.submit(next, items, end))

@@ -1,0 +1,114 @@
+"""Stages in threads: the order is kept, nobody runs away, errors come out, and threads end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from stored_files import normal, save
+
+import dither
+from dither.checkpoint import perturb_checkpoint, publication
+from dither.checkpoint.blocks import Ring
+from dither.checkpoint.headers import read_header
+from dither.checkpoint.pipeline import AHEAD, ahead
+from dither.checkpoint.stream import NoisedFile, ring_for_stages
+
+
+def counting(made: list[int], end: int, closed: list[bool]) -> Generator[int, None, None]:
+    try:
+        for number in range(end):
+            made.append(number)
+            yield number
+    finally:
+        closed.append(True)
+
+
+def test_items_come_in_order_and_no_stage_runs_away() -> None:
+    made: list[int] = []
+    closed: list[bool] = []
+    for number in ahead(counting(made, 50, closed)):
+        time.sleep(0.001)
+        assert len(made) <= number + 1 + AHEAD
+    assert made == list(range(50))
+    assert closed == [True]
+
+
+def test_an_error_comes_out_where_its_item_would_have() -> None:
+    def failing() -> Generator[int, None, None]:
+        yield 1
+        raise ValueError("no second")
+
+    items = ahead(failing())
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="no second"):
+        next(items)
+
+
+def test_closing_ends_all_stages() -> None:
+    before, closed = threading.active_count(), [False]
+    items = ahead(ahead(counting([], 1000, closed)))
+    assert next(items) == 0
+    assert threading.active_count() == before + 2
+    items.close()
+    assert threading.active_count() == before
+    assert closed == [False, True]
+
+
+@pytest.mark.parametrize("short_of", [0, 1])
+def test_a_block_keeps_its_bytes_until_the_next_is_asked_for(short_of: int, tmp_path: Path) -> None:
+    source = save(tmp_path / "s.safetensors", {"w": normal((200, 200))})
+    whole, size = source.read_bytes(), 4096
+    ring = Ring(size, ring_for_stages(size).blocks - short_of)
+    stream = NoisedFile(read_header(source), {}, ring)
+    parts = [stream.stored.header]
+    for block in stream:
+        time.sleep(0.005)  # the stages have run as far ahead as they may
+        parts.append(bytes(block.bytes))
+    assert (b"".join(parts) == whole) is (short_of == 0)
+    assert stream.source_digest == sha256(whole).hexdigest()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_threads_of_torch_are_given_back(fails: bool, tmp_path: Path) -> None:
+    source, before = save(tmp_path / "s.safetensors", {"w": normal((90, 90))}), torch.get_num_threads()
+    seen = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        seen.append((what, torch.get_num_threads()))
+        if fails and what == "write":
+            raise KeyboardInterrupt
+
+    try:
+        perturb_checkpoint(
+            source,
+            tmp_path / "t.safetensors",
+            dither.NoisyTune(),
+            names="file",
+            block=4096,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        assert fails
+    assert torch.get_num_threads() == before
+    assert ("write", max(1, before - 3)) in seen
+    assert threading.active_count() < 20
+
+
+def test_a_disk_that_fails_in_the_background_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = save(tmp_path / "s.safetensors", {"w": normal((90, 90))})
+
+    def broken(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(publication, "_SENT", 8192)
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(OSError, match=r"nothing of it is left: .*Input/output error; mend that"):
+        perturb_checkpoint(source, tmp_path / "t.safetensors", dither.NoisyTune(), names="file", block=4096)
+    assert os.listdir(tmp_path) == ["s.safetensors"]
