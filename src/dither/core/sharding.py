@@ -74,10 +74,15 @@ def place_of(tensor: Tensor) -> Place:
 
 def aligned(tensor: Tensor, like: Tensor) -> Tensor:
     """A tensor with the placements of another one, as a parameter's gradient need not have."""
-    if not is_sharded(like) or not is_sharded(tensor):
+    if same_placements(tensor, like) or not (is_sharded(tensor) and is_sharded(like)):
         return tensor
-    given, wanted = (one.placements for one in (tensor, like))  # type: ignore[attr-defined]
-    return tensor if given == wanted else tensor.redistribute(placements=wanted)  # type: ignore[attr-defined]
+    return tensor.redistribute(placements=like.placements)  # type: ignore[attr-defined]
+
+
+def same_placements(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape have the same parts in every process: both whole, or cut alike."""
+    given, wanted = getattr(one, "placements", None), getattr(other, "placements", None)
+    return given is wanted or given == wanted
 
 
 class Ranks:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dither.core.sharding import is_sharded
+from dither.core.sharding import is_sharded, same_placements
 from dither.methods.targets import Target
 
 AVERAGE = "dither_sensitivity"
@@ -42,11 +42,11 @@ def average_of(optimizer: Optimizer, row: Target, dtype: str, *, was_active: boo
 
 
 def _refuse_foreign(row: Target, average: Tensor) -> None:
-    theirs, ours = _layout(average), _layout(row.named.parameter)
-    if theirs != ours:
+    parameter = row.named.parameter
+    if average.shape != parameter.shape or not same_placements(average, parameter):
         raise ValueError(
-            f"the moving average of {row.named.path!r} in the optimizer's state is {theirs}, the parameter "
-            f"is {ours}; load a checkpoint of this model, and one of another sharding with "
+            f"the moving average of {row.named.path!r} in the optimizer's state is {_layout(average)}, the "
+            f"parameter is {_layout(parameter)}; load a checkpoint of this model, one of another sharding with "
             "torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
         )
 

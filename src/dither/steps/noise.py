@@ -11,7 +11,7 @@ from dither.core.draws import stream_key
 from dither.core.noise import SensitivityOutcome, SensitivityState
 from dither.core.places import Place
 from dither.core.schedules import dose_factor
-from dither.core.sharding import aligned, local, place_of
+from dither.core.sharding import aligned, is_sharded, local, place_of
 from dither.methods.pats import PATS
 from dither.methods.targets import Target
 from dither.steps.averages import average_of
@@ -88,10 +88,13 @@ class StepNoise:
         """The step of the tensors of one device."""
         flag = None if skipped is None else skipped.to(tally.device, non_blocking=True)
         mine = [(row, gradient) for row, gradient in work if row.named.parameter.device == tally.device]
-        states = [self._state(row, gradient) for row, gradient in mine]  # refuses what is foreign
-        step, owners = tally.count_step(flag), self._groups.index()
+        index = self._groups.index()
+        owners = [index[id(row.named.parameter)] for row, _ in mine]
+        # These refuse what is foreign: only then the step is counted.
+        states = [self._state(*one, owner) for one, owner in zip(mine, owners, strict=True)]
+        step = tally.count_step(flag)
         parameters = [row.named.parameter for row, _ in mine]
-        scales = tally.numbers(self._scales([(row, owners[id(row.named.parameter)]) for row, _ in mine]))
+        scales = tally.numbers(self._scales([row for row, _ in mine], owners))
         scales *= self._method.adds_noise_at(step)
         return tally.sensitivity_step_(parameters, states, self._method.rule, scales, flag)
 
@@ -131,28 +134,26 @@ class StepNoise:
             found.append((row, gradient))
         return found
 
-    def _state(self, row: Target, gradient: Tensor) -> SensitivityState:
+    def _state(self, row: Target, gradient: Tensor, owner: GroupState) -> SensitivityState:
         """What of a tensor lies in this process."""
         parameter, key = row.named.parameter, id(row.named.parameter)
         if key not in self._places:
             self._places[key] = place_of(parameter)
         # One m for all tensors tells nothing of each.
-        was_active = self._method.across == "tensor" and self._groups.index()[key].mean > 0.0
+        was_active = self._method.across == "tensor" and owner.mean > 0.0
         average = average_of(self._optimizer, row, self._method.average, was_active=was_active)
-        return SensitivityState(
-            local(parameter),
-            local(aligned(gradient, parameter)),
-            local(average),
-            self._keys[key],
-            self._method.rounding,
-            self._places[key],
-        )
+        weight: Tensor = parameter
+        if is_sharded(parameter):
+            weight, average = local(parameter), local(average)
+            gradient = local(aligned(gradient, parameter))
+        noise = self._keys[key], self._method.rounding, self._places[key]
+        return SensitivityState(weight, gradient, average, *noise)
 
-    def _scales(self, rows: Sequence[tuple[Target, GroupState]]) -> list[float]:
+    def _scales(self, rows: Sequence[Target], owners: Sequence[GroupState]) -> list[float]:
         """λ · c_t · std(W_0) of each tensor."""
         factors: dict[tuple[float, float], float] = {}
         found = []
-        for row, owner in rows:
+        for row, owner in zip(rows, owners, strict=True):
             rates = owner.lr, owner.lr_max
             if rates not in factors:
                 steps, every = self._total_steps, self._method.every
