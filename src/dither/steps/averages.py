@@ -46,7 +46,7 @@ def _refuse_foreign(row: Target, average: Tensor) -> None:
     if average.shape != parameter.shape or not same_placements(average, parameter):
         raise ValueError(
             f"the moving average of {row.named.path!r} in the optimizer's state is {_layout(average)}, the "
-            f"parameter is {_layout(parameter)}; load a checkpoint of this model, one of another sharding with "
+            f"parameter is {_layout(parameter)}; load a checkpoint of this model, of another sharding with "
             "torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
         )
 
