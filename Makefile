@@ -33,7 +33,7 @@ demo: $(DEMO) ## compare the methods on the built-in tasks and model, no network
 	$(VENV)/bin/dither demo
 
 test: $(DEV) lint ## everything: ruff, format, mypy, then the tests with doctests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) tests src/dither
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile tests src/dither
 
 lint: $(DEV) ## ruff check, ruff format --check, mypy
 	$(PY) -m ruff check .
