@@ -12,7 +12,7 @@ from dither.checkpoint.architecture import Names, architecture_of
 from dither.checkpoint.blocks import Ring, check_unchanged
 from dither.checkpoint.headers import StoredTensor
 from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, inside, read_json
-from dither.checkpoint.pipeline import ahead
+from dither.checkpoint.pipeline import ahead, shared_cores
 from dither.checkpoint.strict_json import shown
 from dither.core.kernels import backend_names, moments
 from dither.core.names import NamedParameter
@@ -97,7 +97,8 @@ class CheckpointPlan:
         tensors = [self.stored(row) for row in self.noised]
         done, total = 0, sum(tensor.size for tensor in tensors)
         found: dict[str, Moments] = {}
-        with closing(ahead(block for tensor in tensors for block in ring.read(tensor))) as blocks:
+        read = (block for tensor in tensors for block in ring.read(tensor))
+        with shared_cores(), closing(ahead(read)) as blocks:
             for block in blocks:
                 tensor, (part,) = block.tensor, moments([block.values])
                 name = names[tensor.name]
