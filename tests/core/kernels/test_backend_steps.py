@@ -202,3 +202,14 @@ def test_no_tensors_at_all(each_backend: Candidate) -> None:
     outcome = each_backend.module.sensitivity_step_([], RULES["pats"], scalars)
     assert (outcome.total.numel(), outcome.active.numel(), outcome.change.numel()) == (0, 0, 0)
     assert each_backend.module.next_means(outcome, none).tolist() == []
+
+
+def test_idle_float64_weights_that_float32_takes_for_zeros(each_backend: Candidate) -> None:
+    """Only a weight that is zero in its own dtype is kept."""
+    tiny = torch.tensor([1e-60, 0.0], dtype=torch.float64).repeat(350)
+    weights = [torch.cat([tiny, normal((300,), 1).to(torch.float64)])]
+    training = Training(each_backend, weights, Settings(RULES["idle"], average=torch.float32))
+    for step in (2, 3):
+        training.step([normal((1000,), step).to(torch.float64)])
+    assert int(training.expected.weights[0].view[:700].count_nonzero()) == 350
+    assert bool((training.expected.weights[0].view[:700:2] != 1e-60).any())
