@@ -23,8 +23,17 @@ def requests(tmp_path_factory):
     return requests_of(task, encoder, methods=("none", "noisytune"), seeds=(0, 1))
 
 
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others() -> None:
+    """Processes that other modules' tests keep are none of ours."""
+    OTHERS.update(children())
+
+
 def children() -> set[int]:
-    """The living processes below this one, however deep."""
+    """The living processes below this one that these tests started, however deep."""
     parents = {}
     for entry in Path("/proc").iterdir():
         try:
@@ -36,7 +45,7 @@ def children() -> set[int]:
     found = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
-    return {pid for pid in found - {os.getpid()} if b"spawn_main" in command_line(pid)}
+    return {pid for pid in found - OTHERS - {os.getpid()} if b"spawn_main" in command_line(pid)}
 
 
 def command_line(pid: int) -> bytes:

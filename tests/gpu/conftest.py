@@ -11,5 +11,5 @@ from gpu_cases import HAS_GPU, HAS_TRITON, INTERPRETED  # found by the line abov
 collect_ignore = (
     []
     if HAS_TRITON and (HAS_GPU or INTERPRETED)
-    else ["test_cuda_moments.py", "test_cuda_noise.py", "test_cuda_step.py"]
+    else ["test_cuda_moments.py", "test_cuda_noise.py", "test_cuda_places.py", "test_cuda_step.py"]
 )
