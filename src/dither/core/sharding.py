@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from dither.core.places import WHOLE, Place
 
+_SHARDS = ("Shard", "_StridedShard")  # the second is how torch writes FSDP2 over tensor parallelism
+
 
 def is_sharded(tensor: Tensor) -> bool:
     """Whether a tensor is a DTensor, whatever its placements.
@@ -137,9 +139,6 @@ def reshard(model: nn.Module) -> None:
         for module in model.modules():
             if isinstance(module, kind):
                 module.reshard()
-
-
-_SHARDS = ("Shard", "_StridedShard")
 
 
 def _chunk(indices: Tensor, parts: int, number: int) -> Tensor:
