@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import dither
-from dither.steps import AVERAGE, KEY
+from dither.steps import KEY
 
 
 def net() -> nn.Sequential:
@@ -150,35 +150,6 @@ def test_state_lost_by_loading_a_plain_one() -> None:
         with pytest.raises(ValueError, match=r"group 0 of the optimizer has lost the state of PATS.*reset="):
             act()
     assert dither.attach(dither.PATS(), optimizer, model, total_steps=9, reset=True).step == 0
-
-
-@pytest.mark.parametrize("lost", [True, False])
-def test_an_average_that_is_missing_or_of_another_tensor(lost: bool) -> None:
-    model, optimizer, handle = attached()
-    step(model, optimizer)
-    state = optimizer.state[model[2].weight]
-    if lost:
-        del state[AVERAGE]
-    else:
-        state[AVERAGE] = state[AVERAGE].t().contiguous()
-    before = handle.step
-    message = (
-        r"average 'dither_sensitivity' of '2\.weight' is missing.*whole checkpoint.*reset=True"
-        if lost
-        else r"average of '2\.weight' in the optimizer's state is \(5, 3\), the parameter is \(3, 5\); load"
-    )
-    with pytest.raises(ValueError, match=message):
-        step(model, optimizer)
-    assert handle.step == before
-
-
-def test_one_mean_for_all_tells_nothing_of_a_tensor_that_had_no_gradient_yet() -> None:
-    model, optimizer, handle = attached(across="model")
-    model[2].weight.requires_grad_(False)
-    step(model, optimizer)
-    model[2].weight.requires_grad_(True)
-    step(model, optimizer)
-    assert handle.step == 2
 
 
 def test_a_group_that_was_added() -> None:

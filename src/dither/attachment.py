@@ -21,6 +21,7 @@ from dither.steps import AVERAGE, GroupState, GroupStates, StepNoise
 from dither.steps.optimizers import (
     base_optimizer,
     refuse_overwritten_gradients,
+    steps_made,
 )
 
 logger = logging.getLogger("dither")
@@ -112,6 +113,12 @@ class Handle:
         if earlier is not None:
             earlier._noise.write()
         if not self._groups.found(reset=reset):
+            if not reset and (steps := steps_made(self.optimizer)):
+                logger.warning(
+                    "PATS starts at step 0 on an optimizer that has made %d steps; to go on with a saved run "
+                    "attach before you load its state into the optimizer",
+                    steps,
+                )
             self._groups.create(self._spreads(), self.method.lr_max)
         self._noise.begin()
         if earlier is not None:

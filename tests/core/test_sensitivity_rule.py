@@ -10,8 +10,22 @@ import torch
 
 from dither.core.noise import SensitivityRule
 from dither.core.schedules import dose_factor
-from dither.core.sensitivity import insensitivity, noise_weights, sensitivity, update_average
-from dither.core.statistics import float32
+from dither.core.sensitivity import (
+    energy_factor,
+    insensitivity,
+    sensitivity,
+    update_average,
+    weights_and_shape,
+)
+from dither.core.statistics import float32, moments
+
+
+def noise_weights(
+    average: torch.Tensor, active: torch.Tensor, mean: float, rule: SensitivityRule
+) -> torch.Tensor:
+    """What multiplies the noise of a whole tensor."""
+    weight, shape = weights_and_shape(average, active, mean, rule)
+    return shape * energy_factor(moments(weight), moments(shape))
 
 
 def test_sensitivity_is_float32_whatever_comes_in() -> None:

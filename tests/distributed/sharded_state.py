@@ -11,9 +11,9 @@ from sharded_training import METHOD, Net, wrapped
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
-from zoo import STEPS
+from zoo import STEPS, create
 
 import dither
 from dither.steps import AVERAGE
@@ -92,6 +92,51 @@ def refusals(size: int) -> dict[str, str]:
         spoil(optimizer.state[model.head.weight])
         found[name] = said(lambda model=model, optimizer=optimizer: train(model, optimizer, range(2, 3)))
     return found
+
+
+def partial_gradient(size: int) -> tuple[int, int, list[bool]]:
+    """A replicated weight whose gradient has still to be added up; only the last process has any of it."""
+    mesh = init_device_mesh("cpu", (size,))
+    rank = mesh.get_local_rank()
+    models = [nn.Module(), nn.Module()]
+    steps = []
+    for number, model in enumerate(models):
+        weight = torch.linspace(-1, 1, 24).view(6, 4)
+        sharded = number == 1
+        model.weight = nn.Parameter(
+            distribute_tensor(weight, mesh, [Replicate()], src_data_rank=None) if sharded else weight
+        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        handle = dither.attach(METHOD, optimizer, model, total_steps=STEPS)
+        for lr in (0.0, 0.1, 0.1):
+            optimizer.param_groups[0]["lr"] = lr
+            slope = torch.ones(6, 4).cumsum(0)
+            if sharded:
+                slope = DTensor.from_local(slope * (rank == size - 1), mesh, [Partial()])
+            model.weight.grad = slope
+            optimizer.step()
+        steps.append(handle.step)
+    return (*differing(tensors(models[1]), tensors(models[0])), [step == 3 for step in steps])
+
+
+def gradient_of_one_process(name: str, size: int) -> list[tuple[float, ...]]:
+    """m of two sharded tensors, of which one has a gradient in the first process alone at the second step."""
+    mesh = init_device_mesh("cpu", (size,))
+    model = nn.Module()
+    for letter in "ab":
+        there = distribute_tensor(torch.linspace(1, 2, 32).view(8, 4), mesh, [Shard(0)], src_data_rank=None)
+        model.register_parameter(letter, nn.Parameter(there))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0001)
+    dither.attach(create(name), optimizer, model, total_steps=STEPS)
+    for step in range(3):
+        for letter, parameter in model.named_parameters():
+            missing = step == 1 and letter == "b" and mesh.get_local_rank() > 0
+            slope = torch.full((8, 4), 1.0 + step)
+            parameter.grad = (
+                None if missing else distribute_tensor(slope, mesh, [Shard(0)], src_data_rank=None)
+            )
+        optimizer.step()
+    return [tuple(group["dither"]["mean"]) for group in optimizer.param_groups]
 
 
 SPOILT = {

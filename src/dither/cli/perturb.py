@@ -197,8 +197,8 @@ def _print_plan(record: "Record", args: argparse.Namespace) -> None:
     console, counts = open_console(), record.counts()
     console.print(table, markup=False)
     console.print(
-        f"{counts['noised']} tensors to be noised, {counts['skipped']} left alone; constant ones show when "
-        f"the values are read. Nothing was written. Recipe {record.recipe_hash}",
+        f"Up to {counts['noised']} tensors to be noised, {counts['skipped']} left alone; constant ones show "
+        f"when the values are read. Nothing was written. Recipe {record.recipe_hash}",
         highlight=False,
     )
     _print_message(record, console)

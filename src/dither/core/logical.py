@@ -64,29 +64,31 @@ def perturb_(tensors: Sequence[Tensor], noises: Sequence[Noise]) -> list[Change]
 def add_up_outcome(
     ranks: Ranks, outcome: SensitivityOutcome, rows: Tensor | slice, count: int
 ) -> SensitivityOutcome:
-    """What a training step found and did to logical tensors, of what it did to the parts that lie here.
+    """What a training step found and did to all logical tensors, of what it did to the parts that lie here.
 
-    One float64 row for each tensor, whether it had a gradient or not, so that all processes send as much:
-    the limbs of the sum, the number of active elements and the four numbers of a `Change`. Whole numbers
-    below 2^53 are exact in it, for 2^20 processes.
+    One float64 row for each tensor, with a gradient here or not, so that all processes send as much: limbs of
+    the sum, the number of active elements and the four numbers of a `Change`. Whole numbers below 2^53 are
+    exact in it, for 2^20 processes.
 
     Args:
         ranks: of all tensors.
         outcome: of some of them, here.
         rows: which ones.
         count: how many tensors there are in all.
+
+    Returns:
+        The outcome of all tensors.
     """
-    if not ranks:
-        return outcome
     mine = (carried(outcome.total), outcome.active.unsqueeze(1), outcome.change)
     found = torch.zeros(count, TOTAL_LIMBS + 5, dtype=torch.float64, device=outcome.change.device)
     found[rows] = torch.cat([part.to(torch.float64) for part in mine], dim=1)
-    total, active, change = ranks.add_up(found)[rows].split([TOTAL_LIMBS, 1, 4], dim=1)
+    total, active, change = ranks.add_up(found).split([TOTAL_LIMBS, 1, 4], dim=1)
     return SensitivityOutcome(total.to(torch.int64), active.squeeze(1).to(torch.int64), change)
 
 
 def any_nonzero(tensors: Sequence[Tensor]) -> bool:
     """Whether any element of some logical tensors is not zero; every process gets one answer."""
-    found = [int(local(tensor).count_nonzero()) for tensor in tensors]
-    rows = torch.tensor(found, dtype=torch.int64).view(-1, 1)
-    return bool(Ranks(tensors).add_up(rows).any())
+    if not (ranks := Ranks(tensors)):
+        return any(bool(local(tensor).count_nonzero()) for tensor in tensors)
+    found = [local(tensor).count_nonzero().to("cpu", torch.int64) for tensor in tensors]
+    return bool(ranks.add_up(torch.stack(found).view(-1, 1)).any())

@@ -64,7 +64,7 @@ class Place:
 
         Example:
             >>> import torch
-        >>> Place(offset=2, run=2, rows=((3, 6),)).index(torch.arange(6))
+            >>> Place(offset=2, run=2, rows=((3, 6),)).index(torch.arange(6))
             tensor([ 2,  3,  8,  9, 14, 15])
         """
         if not self.rows:

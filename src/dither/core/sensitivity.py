@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dither.core.noise import SensitivityRule
-from dither.core.statistics import Moments, float32, moments
+from dither.core.statistics import Moments, float32
 
 
 def sensitivity(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -62,29 +62,21 @@ def update_average(average: Tensor, observed: Tensor, beta: float) -> Tensor:
     return torch.where(observed == 0, average, updated)
 
 
-def noise_weights(average: Tensor, active: Tensor, mean: float | Tensor, rule: SensitivityRule) -> Tensor:
-    """The weights r that multiply the noise, for PATS and for its controls, on a whole logical tensor.
-
-    Args:
-        average: e, float32, any shape.
-        active: bool of the same shape: the elements about which this step says something.
-        mean: m of the step before.
-        rule: which measure and weighting.
-
-    Returns:
-        float32 tensor of the same shape; 0 off the active elements, unless the rule is idle.
-    """
-    weight, shape = weights_and_shape(average, active, mean, rule)
-    return weight if shape is weight else shape.mul_(energy_factor(moments(weight), moments(shape)))
-
-
 def weights_and_shape(
     average: Tensor, active: Tensor, mean: float | Tensor, rule: SensitivityRule
 ) -> tuple[Tensor, Tensor]:
-    """The method's weights, and the rule's up to a factor for the whole tensor: one object for the method.
+    """The method's weights r of the noise, and those of the rule up to a factor for the whole logical tensor.
+
+    The factor is `energy_factor`; for the method itself, and where the rule is idle, both are one, it is 1.
 
     Args:
-        average, active, mean, rule: see `noise_weights`; the tensors may be parts of logical ones.
+        average: e, float32, any shape; it may be a part of a logical tensor.
+        active: bool of the same shape: the elements about which this step says something.
+        mean: m of the step before, of the whole logical tensor.
+        rule: which measure and weighting.
+
+    Returns:
+        Two float32 tensors of the same shape; 0 off the active elements, unless the rule is idle.
     """
     weight = insensitivity(average, mean, rule.gamma)
     if rule.idle:

@@ -58,10 +58,12 @@ def place_of(tensor: Tensor) -> Place:
             chunks = [_chunk(indices[placement.dim], pieces, number) for number in range(pieces)]
             own = torch.cat([_chunk(chunk, mesh.size(dim), coordinate[dim]) for chunk in chunks])
             indices[placement.dim] = own
-        elif kind != "Replicate":
+        elif kind == "Partial":
             raise ValueError(
-                f"has the placement {placement}, and its values are not all known; redistribute it"
+                f"has the placement {placement}: its values have still to be added up; redistribute it"
             )
+        elif kind != "Replicate":
+            raise ValueError(f"has the placement {placement}, of which dither knows nothing; redistribute it")
     size, held = [len(own) for own in indices], local(tensor)
     for dim, own in enumerate(indices):
         if len(own) and int(own[-1] - own[0]) != len(own) - 1:
@@ -123,7 +125,13 @@ class Ranks:
         for group, device, index in self._groups:
             index = index.to(rows.device, non_blocking=True)
             mine = rows[index].to(device)
-            torch.distributed.all_reduce(mine, group=group)
+            try:
+                torch.distributed.all_reduce(mine, group=group)
+            except RuntimeError as error:
+                raise RuntimeError(
+                    "what the processes of a mesh found could not be added up: each of them has to make the "
+                    f"same calls of dither, and the same optimizer steps, on the same tensors ({error})"
+                ) from error
             rows[index] = mine.to(rows.device)
         return rows
 

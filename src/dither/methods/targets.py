@@ -33,9 +33,10 @@ class Target:
 
 
 def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False) -> list[Target]:
-    """Account for every parameter of a model, in the model's order; nothing is written.
+    """Account for every parameter of a model, in the model's order; no weight is written.
 
-    Reasons that only the values can tell (a constant tensor) come later, with the statistics.
+    FSDP2 drops its gathered weights first: what counts are the parameters that are sharded. Reasons that only
+    the values can tell (a constant tensor) come later, with the statistics.
 
     Args:
         model: whose parameters are meant.
@@ -80,7 +81,8 @@ def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Ta
     if strangers := held - {id(row.named.parameter) for row in rows}:
         raise ValueError(
             f"the optimizer holds {len(strangers)} parameters that are not the model's, so they have no "
-            "name; pass the model that is optimised, and build the optimizer after the model is in place"
+            "name; pass the model that is optimised, and build the optimizer after the model is in place and "
+            "after fully_shard"
         )
     missing = "not in the optimizer"
     return [

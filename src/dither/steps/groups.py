@@ -116,7 +116,7 @@ class GroupStates:
 
     def forget_constants(self, targets: dict[int, Any]) -> None:
         """Drop the targets whose std(W_0) is 0."""
-        for group, index, parameter in self._places():
+        for group, index, parameter in self._members():
             if group[KEY]["std"][index] == 0.0:
                 targets.pop(id(parameter), None)
 
@@ -143,11 +143,11 @@ class GroupStates:
         groups = self._optimizer.param_groups
         key = [(id(group), *map(id, group["params"])) for group in groups]
         if self._indexed is None or self._indexed[0] != key:
-            found = {id(parameter): GroupState(group, i) for group, i, parameter in self._places()}
+            found = {id(parameter): GroupState(group, i) for group, i, parameter in self._members()}
             self._indexed = key, found
         return self._indexed[1]
 
-    def _places(self) -> Iterator[tuple[dict[str, Any], int, Tensor]]:
+    def _members(self) -> Iterator[tuple[dict[str, Any], int, Tensor]]:
         for group in self._optimizer.param_groups:
             for index, parameter in enumerate(group["params"]):
                 yield group, index, parameter

@@ -1,6 +1,6 @@
 """What torch's optimizers do around a step that noise must know: wrappers, skipped steps, gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from dither.core.logical import any_nonzero
-from dither.core.sharding import is_sharded
+from dither.core.sharding import aligned, is_sharded
 
 
 def base_optimizer(optimizer: Any) -> Optimizer:
@@ -46,6 +46,11 @@ def refuse_overwritten_gradients(optimizer: Optimizer) -> None:
             )
 
 
+def steps_made(optimizer: Optimizer) -> int:
+    """How many steps an optimizer says it has made; 0 for one that does not count."""
+    return max((int(state.get("step", 0)) for state in optimizer.state.values()), default=0)
+
+
 def skipped_flag(optimizer: Optimizer) -> Tensor | None:
     """What GradScaler left with a fused optimizer: not 0 where gradients were infinite.
 
@@ -59,11 +64,16 @@ def skipped_flag(optimizer: Optimizer) -> Tensor | None:
     return torch.as_tensor(found_inf).reshape(())
 
 
-def is_dummy_step(optimizer: Optimizer, gradients: Sequence[Tensor]) -> bool:
+def is_dummy_step(optimizer: Optimizer, work: Iterable[tuple[Tensor, Tensor]]) -> bool:
     """Whether nothing was trained: all learning rates and all gradients are zero.
 
     By such a step torch.distributed.checkpoint makes an optimizer's state before it loads one.
+
+    Args:
+        optimizer: that stepped.
+        work: parameters and their gradients; those of sharded ones are the same in every process.
     """
     if any(float(group["lr"]) != 0.0 for group in optimizer.param_groups):
         return False
+    gradients = [gradient if gradient.is_sparse else aligned(gradient, one) for one, gradient in work]
     return not any(gradient.is_sparse for gradient in gradients) and not any_nonzero(gradients)

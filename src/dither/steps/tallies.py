@@ -27,6 +27,7 @@ class Tally:
         self._groups = groups
         self._parameters = [id(parameter) for parameter in parameters]
         self._ranks = Ranks(parameters)
+        self._pairs = Ranks([parameter for parameter in parameters for _ in range(2)])
         self._row = {key: row for row, key in enumerate(self._parameters)}
         self._source: list[object] = []
         self._written = True
@@ -78,16 +79,26 @@ class Tally:
         Returns:
             What it found and did to the logical tensors.
         """
-        rows = self._rows(parameters)
-        means = self.mean[rows]
-        scalars = StepScalars(self.step, means, scales, skipped)
-        found = self.backend.sensitivity_step_(
-            states, rule, scalars, together=partial(_together, parameters) if self._ranks else None
-        )
-        outcome = add_up_outcome(self._ranks, found, rows, len(self._parameters))
+        rows, together = self._rows(parameters), None
+        if self._ranks:
+            together = partial(self._together, [self._row[id(parameter)] for parameter in parameters])
+        scalars = StepScalars(self.step, self.mean[rows], scales, skipped)
+        outcome = self.backend.sensitivity_step_(states, rule, scalars, together=together)
+        if self._ranks:
+            # Of all tensors: one may have a gradient in another process alone.
+            outcome, rows = add_up_outcome(self._ranks, outcome, rows, len(self._parameters)), slice(None)
         self.change[rows] += outcome.change
-        self.mean[rows] = self.backend.next_means(outcome, means)
+        self.mean[rows] = self.backend.next_means(outcome, self.mean[rows])
         return outcome
+
+    def _together(self, rows: Sequence[int], sums: list[Moments]) -> list[Moments]:
+        """Sums over logical tensors, two for each of these rows, of those over the parts that lie here."""
+        every = [Moments()] * (2 * len(self._parameters))
+        places = [2 * row + part for row in rows for part in range(2)]
+        for place, one in zip(places, sums, strict=True):
+            every[place] = one
+        found = add_up_moments(self._pairs, every)
+        return [found[place] for place in places]
 
     def write(self) -> None:
         """Write everything to the optimizer's groups, unless another state was loaded there meanwhile."""
@@ -118,11 +129,6 @@ class Tally:
         if found == list(range(len(self._parameters))):
             return slice(None)
         return torch.tensor(found, dtype=torch.int64).to(self.device, non_blocking=True)
-
-
-def _together(parameters: Sequence[Tensor], sums: list[Moments]) -> list[Moments]:
-    """The sums over some parameters, two of each, of those over the parts that lie here."""
-    return add_up_moments(Ranks([parameter for parameter in parameters for _ in range(2)]), sums)
 
 
 def keep_shared_mean(tallies: Sequence[Tally], outcomes: Sequence[SensitivityOutcome]) -> None:

@@ -37,7 +37,7 @@ def moments_pass(
     DTYPE: tl.constexpr,
     STRIDED: tl.constexpr,
     ALIGNED: tl.constexpr,
-    PLACED: tl.constexpr,
+    PLACED: tl.constexpr,  # as in every launch; sums need no index
     WIDE: tl.constexpr,
     TILE: tl.constexpr,
     TILES: tl.constexpr,
