@@ -7,18 +7,17 @@ import gzip
 import hashlib
 import io
 import json
-import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dither import builtin
+from dither.bench.hub import from_hub
+from dither.bench.rows import Row, checked_rows
 from dither.bench.task import FORMATS, Task
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,74 +94,6 @@ def _csv_rows(lines: Iterator[str], place: object, task: Task) -> Iterator[tuple
         raise ValueError(f"{place}:{reader.line_num}: broken CSV: {error}") from error
 
 
-def _text(value: Any, column: str) -> str:
-    if not isinstance(value, str) or not (value.isascii() or re.fullmatch("[^\ud800-\udfff]*", value)):
-        raise ValueError(f"column {column!r} holds {value!r:.80}, not a string or with lone surrogates")
-    return value
-
-
-def _label(value: Any, task: Task) -> Any:
-    """Return a number in the task's range, or the id of a label or tag that is given by id or by name."""
-    low, high = task.range or (0, len(task.labels) - 1)
-    if isinstance(value, str) and value in task.labels:
-        return task.labels.index(value)
-    if type(value) in ((int, float) if task.range else (int,)) and low <= value <= high:  # not NaN
-        return float(value) if task.range else value
-    allowed = ", ".join(f"{index} {name}" for index, name in enumerate(task.labels)) or f"{low:g} to {high:g}"
-    raise ValueError(f"column {task.label!r}: unknown label {value!r:.80}; allowed: {allowed}")
-
-
-def _tagged(row: Row, task: Task) -> Row:
-    column, tokens, tags = task.columns[0], row[task.columns[0]], row[task.label]
-    if not isinstance(tokens, list) or not isinstance(tags, list):
-        raise ValueError(f"{column!r}, {task.label!r} must hold lists; got {tokens!r:.80}, {tags!r:.80}")
-    if len(tokens) != len(tags):
-        raise ValueError(f"{len(tokens)} {column}, but {len(tags)} {task.label}; one each")
-    names = [task.labels[_label(tag, task)] for tag in tags]
-    return {column: [_text(token, column) for token in tokens], task.label: names}
-
-
-def _answered(row: Row, task: Task) -> Row:
-    question, context = (_text(row[column], column) for column in task.columns[:2])
-    answers = row[task.label] if isinstance(row[task.label], dict) else {}
-    texts, starts = answers.get("text"), answers.get("answer_start")
-    if not isinstance(texts, list) or not isinstance(starts, list) or not 0 < len(texts) == len(starts):
-        wanted = "{'text': [...], 'answer_start': [...]} with as many of each"
-        raise ValueError(f"column {task.label!r} holds {row[task.label]!r:.80}; it must be {wanted}")
-    for text, start in zip(texts, starts, strict=True):
-        if type(start) is not int or start < 0 or not text:
-            raise ValueError(f"empty answer (hidden or none?) or bad start: {text!r:.80}, {start!r:.80}")
-        if (found := context[start : start + len(_text(text, task.label))]) != text:
-            raise ValueError(f"answer {text!r} is not in its context at {start}; there stands {found!r}")
-    return dict(zip(task.columns, (question, context, {"text": texts, "answer_start": starts}), strict=True))
-
-
-def _checked(row: Any, task: Task, first: bool) -> Row:
-    """Return the row with the task's columns alone, its label as an id, a number, tag names or answers."""
-    if not isinstance(row, Mapping):
-        raise ValueError(f"{row!r:.80} is not an object with the columns {', '.join(task.columns)}")
-    needed = dict.fromkeys((*task.columns, task.label))
-    if missing := [column for column in needed if column not in row]:
-        found = f"found {', '.join(map(str, row))}" + ("; is it another task's file?" if first else "")
-        raise ValueError(f"no column {', '.join(missing)} ({task.name} needs {', '.join(needed)}); {found}")
-    if task.head in ("tagging", "span"):
-        return (_tagged if task.head == "tagging" else _answered)(dict(row), task)
-    texts = {column: _text(row[column], column) for column in task.columns}
-    return {**texts, task.label: _label(row[task.label], task)}
-
-
-def _check(rows: Iterable[tuple[int, Any]], task: Task, place: object) -> list[Row]:
-    checked: list[Row] = []
-    for number, row in rows:
-        try:
-            checked.append(_checked(row, task, not checked))
-        except ValueError as error:
-            raise ValueError(f"{place}:{number}: {error}") from None
-    if not checked:
-        raise ValueError(f"{place}: no rows; {task.name} needs one at least in every split")
-    return checked
-
-
 def _find(folder: Path, names: list[str]) -> Path:
     if len(found := [name for name in names if (folder / name).is_file()]) > 1:
         raise ValueError(f"{folder}: {' and '.join(found)} are both there; keep one")
@@ -182,29 +113,8 @@ def _from_file(task: Task, split: str, folder: Path) -> tuple[list[Row], Provena
     with path.open("rb", buffering=0) as file:
         hashed = _Hashed(file)
         lines = _lines(io.BufferedReader(hashed, 1 << 20), path)
-        rows = _check(read(lines, path, task), task, path)
+        rows = checked_rows(read(lines, path, task), task, path)
     return rows, Provenance("file", str(path), hashed.sha256.hexdigest(), len(rows))
-
-
-def _from_hub(task: Task, split: str) -> tuple[str, Iterable[Any]]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError(f"{task.name} from the Hub: pip install 'dither[hub]', or give data_dir") from error
-    assert task.hub is not None
-    name, _, language = split.partition(".")
-    name = task.hub.splits.get(name, name).replace("{language}", language)
-    config, revision = task.hub.config.replace("{language}", language) or None, task.hub.revision or None
-    place = f"{task.hub.path}/{config}/{name}"
-    try:
-        table = datasets.load_dataset(task.hub.path, config, split=name, revision=revision)
-    except Exception as error:  # several libraries raise here, each its own kinds
-        raise OSError(f"{task.name}: no {place} from the Hub: {error}; or give data_dir") from error
-    feature = table.features.get(task.label)
-    names = getattr(getattr(feature, "feature", feature), "names", None)
-    if names and tuple(names) != task.labels:
-        raise ValueError(f"{place}: its labels are {names}, those of {task.name} {list(task.labels)}")
-    return place, table
 
 
 def _from_builtin(task: Task, split: str) -> tuple[str, Iterable[Any]]:
@@ -242,8 +152,8 @@ def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
         if folder and task.source != "builtin":
             rows, source = _from_file(task, split, Path(folder))
         else:
-            place, found = _from_hub(task, split) if task.source == "hub" else _from_builtin(task, split)
-            rows = _check(enumerate(found), task, place)
+            place, found = from_hub(task, split) if task.source == "hub" else _from_builtin(task, split)
+            rows = checked_rows(enumerate(found), task, place)
             source = Provenance(task.source, place, _digest(rows), len(rows))
         splits[split], sources[split] = rows, source
         total.update(f"{split} {_digest(rows) if source.kind == 'file' else source.sha256}\n".encode())
