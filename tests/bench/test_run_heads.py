@@ -51,7 +51,7 @@ def test_an_encoder_predicts_the_same_in_every_batch(head, few_rows, monkeypatch
     assert head != "regression" or len(set(together)) > 1
 
 
-@pytest.mark.parametrize("head", ["classification", "regression", "tagging"])
+@pytest.mark.parametrize("head", sorted(TASKS))
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_decoder_predicts_the_same_in_every_batch(head, side, stories_dir, few_rows, monkeypatch):
     original = run_module.load_tokenizer

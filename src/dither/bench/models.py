@@ -86,6 +86,7 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            key_mapping=_backbone_keys(auto, source),
             **head.config(task),
         )
     _refuse_random_backbone(source, model, report["missing_keys"])
@@ -96,6 +97,16 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     model.config.__dict__.pop("dither", None)
     return model
+
+
+def _backbone_keys(auto: Any, source: ModelSource) -> dict[str, str] | None:
+    """The file's name of the backbone -> the head's: decoders' question answering has one of its own."""
+    from transformers import AutoConfig, AutoModel
+
+    config = type(AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False))
+    classes = [known._model_mapping.get(config, None) for known in (AutoModel, auto)]
+    names = [getattr(known, "base_model_prefix", "") for known in classes]
+    return {rf"^{names[0]}\.": f"{names[1]}."} if all(names) and names[0] != names[1] else None
 
 
 def save_model(trainer: Any, source: ModelSource, folder: Path) -> None:
