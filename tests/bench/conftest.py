@@ -55,7 +55,11 @@ HEADS: dict[str, dict[str, Any]] = {
 
 def toml(content: dict[str, Any], prefix: str = "") -> str:
     """Write a table as TOML: plain values first, then the tables inside."""
-    plain = [f"{key} = {json.dumps(x)}" for key, x in content.items() if not isinstance(x, dict)]
+    plain = [
+        f"{key if key.isidentifier() else json.dumps(key)} = {json.dumps(x)}"
+        for key, x in content.items()
+        if not isinstance(x, dict)
+    ]
     tables = [(f"{prefix}{key}", x) for key, x in content.items() if isinstance(x, dict)]
     return "\n".join(plain) + "".join(f"\n[{key}]\n{toml(inner, f'{key}.')}\n" for key, inner in tables)
 

@@ -117,3 +117,18 @@ def test_without_a_network_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch)
     message = "glue/qqp: no nyu-mll/glue/qqp/train from the Hub: no route; or give data_dir"
     with pytest.raises(OSError, match=message):
         load(load_task("glue/qqp"))
+
+
+def test_one_split_of_the_hub_may_hold_all_languages(
+    hub: StandIn, small_task: Callable[..., Task], write_rows: Callable[..., Path]
+) -> None:
+    ids = ["english-1", "german-1", "english--2"]
+    write_rows("hub/train.jsonl", [{"id": name, "words": name, "label": 1} for name in ids])
+    write_rows("hub/validation.jsonl", [{"id": name, "words": name, "label": 1} for name in ids])
+    where = {"path": "someone/x", "config": "x", "rows": "{language}-", "renamed": {"text": "words"}}
+    where |= {"spoken": {"en": "english", "de": "german"}, "splits": {"dev": "validation"}}
+    known = {"train": "train.en", "languages": ["en", "de"], "evaluation": {"{language}": "dev.{language}"}}
+    data = load(small_task(source="hub", hub=where, **known))
+    assert [row["text"] for row in data.splits["train.en"]] == ["english-1", "english--2"]
+    assert [row["text"] for row in data.splits["dev.de"]] == ["german-1"]
+    assert data.sources["dev.de"].place == "someone/x/x/validation/german-*"

@@ -27,12 +27,13 @@ GLUE: dict[str, tuple[list[str], list[str], list[str]]] = {
     "rte": (["sentence1", "sentence2"], ["entailment", "not_entailment"], ["accuracy"]),
     "wnli": (["sentence1", "sentence2"], ["not_entailment", "entailment"], ["accuracy"]),
 }
+XTREME = {"pawsx": 7, "xnli": 15, "panx": 40, "udpos": 33, "xquad": 11, "xquad_tydiqa": 11, "tydiqa": 9}
 SMALL = {"cola", "mrpc", "stsb", "rte", "wnli"}  # below 10,000 rows
 
 
-def test_the_package_brings_glue_and_the_built_in_tasks() -> None:
+def test_the_package_brings_glue_xtreme_and_the_built_in_tasks() -> None:
     names = {f"glue/{name}" for name in GLUE} | {f"builtin/{name}" for name in builtin.TASKS}
-    assert set(available_tasks()) == names
+    assert set(available_tasks()) == names | {f"xtreme/{name}" for name in XTREME} | {"squad"}
     package = Path(dither.__file__).parent
     assert all(path.is_relative_to(package) for path in available_tasks().values()), (
         "the wheel leaves them out"
@@ -43,7 +44,7 @@ def test_the_package_brings_glue_and_the_built_in_tasks() -> None:
 def test_a_task_is_named_by_its_place_and_reads_itself(name: str) -> None:
     task = load_task(name)
     assert task.name == name
-    assert task.splits[task.train] == ""
+    assert task.splits[task.train] == ("en" if task.languages else "")
     assert task == load_task(available_tasks()[name])
     assert set(task.primary) <= set(task.metrics)
 

@@ -17,7 +17,7 @@ from typing import Any
 from dither import builtin
 from dither.bench.hub import from_hub
 from dither.bench.rows import Row, checked_rows
-from dither.bench.task import FORMATS, Task
+from dither.bench.task import FORMATS, Task, load_task
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,68 @@ def _from_builtin(task: Task, split: str) -> tuple[str, Iterable[Any]]:
     return f"builtin/{task.builtin}/{split}", builtin.rows(task.builtin, name, language or "en")
 
 
+def _folder(task: Task, data_dir: str | Path | None) -> Path | None:
+    """Where the files of a task lie; None for one of the Hub or of the package."""
+    if task.source == "builtin" or (task.source == "hub" and not data_dir):
+        return None
+    return task.folder if task.source == "local" else Path(data_dir or ".") / task.name
+
+
+def _read(task: Task, split: str, data_dir: str | Path | None) -> tuple[list[Row], Provenance]:
+    if split in task.borrowed:
+        lender, _, lent = task.borrowed[split].rpartition("/")
+        return _read(_lender(task, lender, lent), lent, data_dir)
+    folder = _folder(task, data_dir)
+    if folder is not None:
+        return _from_file(task, split, folder)
+    place, found = from_hub(task, split) if task.source == "hub" else _from_builtin(task, split)
+    rows = checked_rows(enumerate(found), task, place)
+    return rows, Provenance(task.source, place, _digest(rows), len(rows))
+
+
+def _lender(task: Task, name: str, split: str) -> Task:
+    """The task that lends a split; its rows must be read as the borrower's."""
+    lender = load_task(name)
+    if split not in lender.splits:
+        raise ValueError(f"{task.name} borrows {split!r} of {name}, which has {', '.join(lender.splits)}")
+    for key in ("head", "columns", "label", "labels", "range"):
+        if (theirs := getattr(lender, key)) != (ours := getattr(task, key)):
+            raise ValueError(f"{task.name} borrows rows of {name}, whose {key} is {theirs}, not {ours}")
+    return lender
+
+
+def _check_languages(task: Task, folder: Path) -> None:
+    """Name every language without a file at once, where others have one."""
+    lost = {
+        split: language
+        for split, language in task.splits.items()
+        if split in task.evaluation.values()
+        and split not in task.borrowed
+        and not any((folder / (split + ending)).is_file() for ending in FORMATS)
+    }
+    there = [task.splits[split] for split in task.evaluation.values() if split not in lost]
+    if task.languages and not task.files and lost and there:
+        raise FileNotFoundError(
+            f"{folder} holds no file for {', '.join(lost)} ({task.name}, .jsonl or .csv, gzip or not); put "
+            f"them there, or evaluate in the languages that are there: --languages {','.join(there)}"
+        )
+
+
+def _check_learnable(task: Task, splits: dict[str, list[Row]], sources: dict[str, Provenance]) -> None:
+    """Refuse a label that is asked for and never shown: two files with different sets of labels."""
+    if task.head != "classification":
+        return
+    shown = {row[task.label] for row in splits[task.train]}
+    for split in task.evaluation.values():
+        for number, row in enumerate(splits[split], 1):
+            if row[task.label] not in shown:
+                raise ValueError(
+                    f"{sources[split].place}, row {number}: label {task.labels[row[task.label]]!r} stands in "
+                    f"no row of {sources[task.train].place}, so no run can learn it; take files with the "
+                    "same labels"
+                )
+
+
 def _digest(rows: list[Row]) -> str:
     sha256 = hashlib.sha256()
     for row in rows:
@@ -147,14 +209,12 @@ def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
         ['label', 'sentence']
     """
     splits, sources, total = {}, {}, hashlib.sha256()
-    folder = task.folder if task.source == "local" else data_dir and Path(data_dir) / task.name
+    folder = _folder(task, data_dir)
+    if folder is not None:
+        _check_languages(task, folder)
     for split in task.splits:
-        if folder and task.source != "builtin":
-            rows, source = _from_file(task, split, Path(folder))
-        else:
-            place, found = from_hub(task, split) if task.source == "hub" else _from_builtin(task, split)
-            rows = checked_rows(enumerate(found), task, place)
-            source = Provenance(task.source, place, _digest(rows), len(rows))
+        rows, source = _read(task, split, data_dir)
         splits[split], sources[split] = rows, source
         total.update(f"{split} {_digest(rows) if source.kind == 'file' else source.sha256}\n".encode())
+    _check_learnable(task, splits, sources)
     return TaskData(splits, sources, total.hexdigest())

@@ -60,6 +60,7 @@ class Plan:
         threads: int = 1,
         dtype: str = "float32",
         data_dir: str | None = None,
+        languages: Sequence[str] = (),
     ) -> "Plan":
         """Load and check everything that the runs need, for the processes that were started together.
 
@@ -72,6 +73,7 @@ class Plan:
             threads: of torch for each run, >= 1.
             dtype: of the weights.
             data_dir: folder of local data.
+            languages: that tasks of several languages are evaluated in; none for all of theirs.
 
         Raises:
             ValueError, OSError: what cannot be run, named as precisely as it is known.
@@ -86,6 +88,8 @@ class Plan:
         loaded = tuple(load_task(name) for name in tasks)
         if len({task.name for task in loaded}) != len(loaded):
             raise ValueError(f"a task stands twice in {', '.join(task.name for task in loaded)}")
+        if languages:
+            loaded = _in_languages(loaded, languages)
         group = Group.here()
         for task in loaded:
             _check_batch(task.name, replace(task.recipe, **changes).batch_size, group.size)
@@ -146,6 +150,14 @@ class Plan:
             processes=self.processes,
         )
         return RunRequest(spec, task, self.source, self.data_dir)
+
+
+def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task, ...]:
+    """The tasks, those of several languages evaluated in some of them alone."""
+    if not any(task.languages for task in tasks):
+        names = ", ".join(task.name for task in tasks)
+        raise ValueError(f"--languages {','.join(languages)}: no task of {names} has languages; leave it out")
+    return tuple(task.in_languages(languages) if task.languages else task for task in tasks)
 
 
 def _check_batch(task: str, batch_size: int, processes: int) -> None:

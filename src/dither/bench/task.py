@@ -5,12 +5,13 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dither.bench.metrics import check_metric, nearest
+from dither.bench.place import Hub, for_each_language
 from dither.bench.recipe import Recipe
 
 # What stands in the columns of each head, in order; tagging and span end with the label itself.
@@ -21,18 +22,11 @@ HEADS = {
     "span": ("question", "context", "answers"),
 }
 FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
+_LATER = {"borrowed", "spoken", "renamed", "rows"}
+"""Keys that came later: where they are empty, a task keeps the digest that it had without them."""
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*", re.ASCII)
+_BORROWED = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
 _SPLIT = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hub:
-    """A data set on the Hugging Face Hub; `{language}` may stand in `config` and the values of `splits`."""
-
-    path: str
-    config: str = ""
-    revision: str = ""
-    splits: Mapping[str, str] = field(default_factory=dict)  # our name -> the Hub's, where they differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +34,8 @@ class Task:
     """A task: what is read, predicted, measured and how it is trained. Made by `load_task` from a TOML file.
 
     A split is `name` or, when `languages` are given, `name.language`. Training reads one split, each
-    evaluation another: zero-shot transfer is `train = "train.en"` with `evaluation = {de = "test.de"}`.
+    evaluation another: zero-shot transfer is `train = "train.en"` with `evaluation = {de = "test.de"}`, and
+    `"{language}" = "test.{language}"` is one evaluation for each language.
     """
 
     name: str
@@ -60,6 +55,7 @@ class Task:
     languages: tuple[str, ...] = ()
     hub: Hub | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # split -> path below `folder` (local)
+    borrowed: Mapping[str, str] = field(default_factory=dict)  # split -> "task/split" that it is taken from
     builtin: str = ""  # the name in dither.builtin; by default the last part of `name`
     folder: Path | None = field(default=None, compare=False)  # that of the TOML file
 
@@ -68,6 +64,8 @@ class Task:
             object.__setattr__(self, "label", self.label or self.columns[-1])
         if self.source == "builtin" and not self.builtin:
             object.__setattr__(self, "builtin", self.name.rpartition("/")[2])
+        for key in ("evaluation", "borrowed"):
+            object.__setattr__(self, key, for_each_language(getattr(self, key), self.languages))
         for check in (_check_names, _check_head, _check_splits, _check_source):
             check(self)
 
@@ -80,7 +78,36 @@ class Task:
     def digest(self) -> str:
         """SHA-256 of all that can change a result: everything but the summary and the folder."""
         content = {key: value for key, value in asdict(self).items() if key not in ("summary", "folder")}
+        for table in (content, content["hub"] or {}):
+            for key in _LATER & {key for key, value in table.items() if not value}:
+                del table[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def in_languages(self, languages: Sequence[str]) -> "Task":
+        """Return the task evaluated in some of its languages alone.
+
+        Args:
+            languages: of the task, one at least.
+
+        Raises:
+            ValueError: a language that the task has not.
+
+        Example:
+            >>> load_task("xtreme/pawsx").in_languages(["de", "ko"]).evaluation
+            {'de': 'test.de', 'ko': 'test.ko'}
+        """
+        for language in languages:
+            if language not in self.languages:
+                known = nearest(language, self.languages)
+                raise ValueError(f"task {self.name!r} has no language {language!r}; {known}")
+        kept = {name: split for name, split in self.evaluation.items() if self.splits[split] in languages}
+        wanted = {*languages, self.splits[self.train]}
+        return replace(
+            self,
+            languages=tuple(language for language in self.languages if language in wanted),
+            evaluation=kept,
+            borrowed={x: lent for x, lent in self.borrowed.items() if x in (self.train, *kept.values())},
+        )
 
 
 def _require(held: object, key: str, problem: str) -> None:
@@ -129,12 +156,15 @@ def _check_splits(task: Task) -> None:
 
 
 def _check_source(task: Task) -> None:
-    for key, source in (("hub", "hub"), ("files", "local"), ("builtin", "builtin")):
+    for key, source in (("hub", "hub"), ("borrowed", "hub"), ("files", "local"), ("builtin", "builtin")):
         _require(task.source == source or not getattr(task, key), key, f"is for source = {source!r} alone")
     _require(task.hub or task.source != "hub", "hub", "is missing")
     bases = [split.partition(".")[0] for split in task.splits]
     for split in task.hub.splits if task.hub else ():
         _require(split in bases, f"hub.splits.{split}", f"is no split of the task; {nearest(split, bases)}")
+    for split, text in task.borrowed.items():
+        _require(split in task.splits, f"borrowed.{split}", f"is no split; {nearest(split, task.splits)}")
+        _require(_BORROWED.fullmatch(text), f"borrowed.{split}", f"{text!r} is not like 'glue/mnli/train'")
     _require(task.files.keys() in (set(), task.splits.keys()), "files", f"needs all of {[*task.splits]}")
     for split, text in task.files.items():
         path = PurePosixPath(text)

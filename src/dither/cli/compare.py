@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         dtype=args.dtype,
         data_dir=args.data_dir,
+        languages=options.languages(args),
     )
     with run_progress() as progress:
         make_runs(

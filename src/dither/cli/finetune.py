@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         dtype=args.dtype,
         data_dir=args.data_dir,
+        languages=options.languages(args),
     )
     result = finetune(plan, args.out, tensorboard=args.tensorboard, progress=not args.json)
     if result is None:

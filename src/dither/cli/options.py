@@ -23,11 +23,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """--data-dir."""
+    """--data-dir, --languages."""
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="local data: DIR/<task>/<split>.jsonl[.gz]; without it, tasks of the Hub are downloaded",
+        help="local data: DIR/<task>/<split>.jsonl[.gz], where a task has languages DIR/<task>/"
+        "<split>.<language>.jsonl[.gz]; without it, tasks of the Hub are downloaded",
+    )
+    parser.add_argument(
+        "--languages",
+        metavar="NAMES",
+        help="evaluate tasks of several languages in these alone, such as en,de,zh (default: all that the "
+        "task has)",
     )
 
 
@@ -91,6 +98,13 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def languages(args: argparse.Namespace) -> tuple[str, ...]:
+    """The languages asked for; none for all."""
+    from dither.bench.settings import parse_names
+
+    return parse_names(args.languages, "--languages") if args.languages is not None else ()
 
 
 def jobs(args: argparse.Namespace) -> int:
