@@ -13,7 +13,8 @@ import scipy.stats
 import seqeval.metrics
 import sklearn.metrics
 
-from dither.bench.metrics import METRICS, check_metric, nearest, normalize_answer
+from dither.bench.answers import normalize_answer
+from dither.bench.metrics import METRICS, check_metric, nearest
 
 SEEDS = range(20)
 TAGS = ["O", "B-X", "I-X", "B-Y", "I-Y"]
@@ -204,7 +205,9 @@ def test_nearest_without_a_near_one() -> None:
 
 def test_a_metric_fits_its_head_alone() -> None:
     check_metric("f1", "classification", ["a", "b"])
-    with pytest.raises(ValueError, match="does not fit head 'span'; metrics that do: squad_f1, exact_match"):
+    with pytest.raises(
+        ValueError, match="does not fit head 'span'; metrics that do: squad_f1, exact_match, mlqa"
+    ):
         check_metric("f1", "span", [])
     with pytest.raises(ValueError, match=r"unknown metric 'mathews'; did you mean 'matthews'\?"):
         check_metric("mathews", "classification", ["a", "b"])

@@ -27,7 +27,16 @@ GLUE: dict[str, tuple[list[str], list[str], list[str]]] = {
     "rte": (["sentence1", "sentence2"], ["entailment", "not_entailment"], ["accuracy"]),
     "wnli": (["sentence1", "sentence2"], ["not_entailment", "entailment"], ["accuracy"]),
 }
-XTREME = {"pawsx": 7, "xnli": 15, "panx": 40, "udpos": 33, "xquad": 11, "xquad_tydiqa": 11, "tydiqa": 9}
+XTREME = {  # and in how many languages
+    "pawsx": 7,
+    "xnli": 15,
+    "panx": 40,
+    "udpos": 33,
+    "xquad": 11,
+    "xquad_tydiqa": 11,
+    "mlqa": 7,
+    "tydiqa": 9,
+}
 SMALL = {"cola", "mrpc", "stsb", "rte", "wnli"}  # below 10,000 rows
 
 

@@ -6,15 +6,14 @@ scikit-learn, scipy and seqeval do the arithmetic where they hold the official d
 from __future__ import annotations
 
 import difflib
-import math
 import re
-import string
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from dither.bench.answers import Normal, exact_share, mean_f1, normalize_answer, normalize_in
 
 Function = Callable[[Sequence[Any], Sequence[Any]], float]
 _CONSTANT = 1e-13  # below this share of its mean, scipy too calls the spread of an array rounding noise
@@ -76,45 +75,27 @@ def _tag_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     return right / max(1, sum(len(truth) for truth in gold))
 
 
-def normalize_answer(text: str) -> str:
-    """Return an answer as the SQuAD v1.1 scorer compares it: lower case, no punctuation, no articles.
-
-    Reference:
-        Rajpurkar et al., EMNLP 2016, https://aclanthology.org/D16-1264 (steps as in its evaluate-v1.1.py).
-
-    Example:
-        >>> normalize_answer("The  Panthers' defense, a team.")
-        'panthers defense team'
-    """
-    bare = "".join(c for c in text.lower() if c not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
-
-
-def _overlap(true: str, answer: str) -> float:
-    wanted, given = normalize_answer(true).split(), normalize_answer(answer).split()
-    common = sum((Counter(wanted) & Counter(given)).values())
-    return 2 * common / (len(wanted) + len(given)) if common else 0.0
-
-
-def _squad_f1(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:
-    pairs = zip(gold, predicted, strict=True)
-    return math.fsum(max(_overlap(true, answer) for true in answers) for answers, answer in pairs) / len(gold)
-
-
-def _exact_match(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:
-    pairs = zip(gold, predicted, strict=True)
-    return sum(normalize_answer(said) in map(normalize_answer, true) for true, said in pairs) / len(gold)
+def _answers(score: Callable[..., float], normal: Normal = normalize_answer) -> Function:
+    return lambda gold, predicted: score(gold, predicted, normal)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: the heads it fits, `function(gold, predicted)`, and what a task's labels must be."""
+    """One metric: the heads it fits, `function(gold, predicted)`, and what a task's labels must be.
+
+    `by_language` gives the function for texts of one language, where that makes a difference.
+    """
 
     name: str
     heads: tuple[str, ...]
     function: Function
     summary: str
     needs: tuple[str, Callable[[Sequence[str]], bool]] = ("", lambda labels: True)
+    by_language: Callable[[str], Function] | None = None
+
+    def of(self, language: str) -> Function:
+        """The function for texts of a language, "" where none is given."""
+        return self.by_language(language) if self.by_language else self.function
 
 
 _CLASSES, _VALUES, _TAGS, _SPANS = ("classification",), ("regression",), ("tagging",), ("span",)
@@ -124,6 +105,15 @@ _IOB = (
     "entity tags: O, B-X, I-X (also E-X, S-X)",
     lambda labels: "O" in labels and all(x == "O" or re.fullmatch("[BIES]-.+", x) for x in labels),
 )
+
+
+def _mlqa(name: str, score: Callable[..., float], summary: str) -> Metric:
+    def in_language(language: str) -> Function:
+        return _answers(score, normalize_in(language))
+
+    return Metric(name, _SPANS, in_language(""), summary, by_language=in_language)
+
+
 _ROWS = (
     Metric("accuracy", _CLASSES, _sklearn("accuracy_score"), "share of right labels"),
     Metric("f1", _CLASSES, _sklearn("f1_score", **_BINARY), "F1 of label 1", _TWO),
@@ -133,8 +123,10 @@ _ROWS = (
     Metric("spearman", _VALUES, _correlation("spearmanr"), "Spearman rank correlation"),
     Metric("entity_f1", _TAGS, _entity_f1, "F1 over whole entities (seqeval)", _IOB),
     Metric("tag_accuracy", _TAGS, _tag_accuracy, "share of words with the right tag"),
-    Metric("squad_f1", _SPANS, _squad_f1, "F1 over the words of the best-fitting gold answer"),
-    Metric("exact_match", _SPANS, _exact_match, "share of answers equal to a gold answer"),
+    Metric("squad_f1", _SPANS, _answers(mean_f1), "F1 over the words of the best-fitting gold answer"),
+    Metric("exact_match", _SPANS, _answers(exact_share), "share of answers equal to a gold answer"),
+    _mlqa("mlqa_f1", mean_f1, "squad_f1 with MLQA's articles, punctuation and words of the language"),
+    _mlqa("mlqa_exact_match", exact_share, "exact_match by the rule of mlqa_f1"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ROWS}
 

@@ -74,7 +74,8 @@ def _points(task: Task, predicted: Predictions, rows: Rows) -> tuple[dict[str, d
         for index, (truth, value) in enumerate(zip(gold, said, strict=True)):
             if problem := _problem(task, truth, value):
                 raise ValueError(f"{task.name}, {name}, row {index}: prediction {value!r}: {problem}")
-        metrics[name] = {metric: METRICS[metric].function(gold, said) for metric in task.metrics}
+        language = task.splits[task.evaluation[name]]
+        metrics[name] = {metric: METRICS[metric].of(language)(gold, said) for metric in task.metrics}
     primary = [metrics[name][metric] for name in task.evaluation for metric in task.primary]
     return metrics, 100 * math.fsum(primary) / len(primary)
 
