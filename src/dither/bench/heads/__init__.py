@@ -23,7 +23,7 @@ class Head(Protocol):
         """Settings of the model's config: number of labels and the like."""
 
     def encode(self, task: Task, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Features:
-        """One input for each row; columns that start with `row_` are not for the model."""
+        """One input or more for each row, in order; columns that start with `row_` are not for the model."""
 
     def collator(self, tokenizer: Any) -> Callable[[Features], dict[str, Any]]:
         """Makes a batch of some inputs."""

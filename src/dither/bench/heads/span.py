@@ -10,6 +10,10 @@ from dither.bench.task import Task
 AUTO_MODEL = "AutoModelForQuestionAnswering"
 OUTPUTS = 2
 MAX_ANSWER_TOKENS = 30
+N_BEST = 20
+"""Answers of each input that are candidates; the best of them that is not empty is the prediction."""
+
+_FOR_DECODING = ("offset_mapping", "overflow_to_sample_mapping")
 
 
 def config(task: Task) -> dict[str, Any]:
@@ -20,11 +24,12 @@ def config(task: Task) -> dict[str, Any]:
 def encode(
     task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
 ) -> list[dict[str, Any]]:
-    """Tokenise question and context; the context's end is cut where the two are too long.
+    """Tokenise question and context; a context that is too long becomes several inputs that overlap.
 
-    A question that leaves no room for its context is cut, too. An answer that was cut off trains towards
-    the first token. `row_spans` holds, for each token, the characters of the context that it covers, or
-    None.
+    Neighbours share a third of `max_length`, at most half of the room beside the question. A question is cut
+    to half of the input. An answer that is not wholly in an input trains it towards the first token.
+    `row_number` holds the number of the row; `row_spans`, for each token, the characters of the context that
+    it covers, or None.
     """
     question, context, answers = task.columns
     if not tokenizer.is_fast:
@@ -35,22 +40,41 @@ def encode(
     tokenizer.truncation_side = "right"
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
     inputs = []
-    for row in rows:
-        asked = tokenizer(row[question], add_special_tokens=False)["input_ids"]
+    for number, row in enumerate(rows):
+        asked, taken = _shortened(row[question], tokenizer, room // 2)
         tokens = tokenizer(
-            row[question],
+            asked,
             row[context],
-            truncation="only_second" if len(asked) < room else "longest_first",
+            truncation="only_second",
             max_length=max_length,
+            stride=min(max_length // 3, (room - taken) // 2),
+            return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
-        offsets = tokens.pop("offset_mapping")
-        spans = [
-            span if part == 1 else None for span, part in zip(offsets, tokens.sequence_ids(), strict=True)
-        ]
-        start, end = _token_span(spans, row[answers])
-        inputs.append(dict(tokens) | {"start_positions": start, "end_positions": end, "row_spans": spans})
+        for window in range(len(tokens["input_ids"])):
+            spans = _context_spans(tokens, window)
+            start, end = _token_span(spans, row[answers])
+            inputs.append(
+                {key: tokens[key][window] for key in tokens if key not in _FOR_DECODING}
+                | {"start_positions": start, "end_positions": end, "row_spans": spans, "row_number": number}
+            )
     return inputs
+
+
+def _shortened(text: str, tokenizer: Any, most: int) -> tuple[str, int]:
+    """The beginning of a text that has no more tokens than `most`, and how many it has."""
+    while True:
+        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        if len(offsets) <= most:
+            return text, len(offsets)
+        # What is left may be tokenised otherwise, so it is looked at again; it is shorter each time.
+        text = text[: min(offsets[most][0], len(text) - 1)]
+
+
+def _context_spans(tokens: Any, window: int) -> list[tuple[int, int] | None]:
+    """The characters of the context under each token of one input; None for all that is not the context."""
+    offsets, parts = tokens["offset_mapping"][window], tokens.sequence_ids(window)
+    return [span if part == 1 else None for span, part in zip(offsets, parts, strict=True)]
 
 
 def _token_span(spans: Sequence[tuple[int, int] | None], answers: dict[str, list[Any]]) -> tuple[int, int]:
@@ -72,7 +96,9 @@ def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]
     pad = DataCollatorWithPadding(tokenizer)
 
     def collate(features: list[dict[str, Any]]) -> dict[str, Any]:
-        return pad([{key: value for key, value in one.items() if key != "row_spans"} for one in features])
+        return pad(
+            [{key: value for key, value in one.items() if not key.startswith("row_")} for one in features]
+        )
 
     return collate
 
@@ -80,20 +106,47 @@ def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]
 def decode(
     task: Task, outputs: Any, features: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> list[str]:
-    """The context's text under the span with the highest sum of start and end logits; two (rows, tokens)."""
+    """The best answer in any of a row's inputs, by the sum of its start and end logits; two (inputs, tokens).
+
+    Inputs compete by these sums, without a softmax, as in the official scripts. "" where no input holds a
+    token of the context.
+    """
     context = task.columns[1]
     starts, ends = outputs
+    found: list[list[tuple[float, str]]] = [[] for _ in rows]
+    for i, one in enumerate(features):
+        row = one["row_number"]
+        found[row] += candidates(starts[i], ends[i], one["row_spans"], rows[row][context])
+    return [max(answers, key=lambda answer: answer[0], default=(0.0, ""))[1] for answers in found]
+
+
+def candidates(
+    starts: np.ndarray, ends: np.ndarray, spans: Sequence[tuple[int, int] | None], context: str
+) -> list[tuple[float, str]]:
+    """The best answers of one input, at most `N_BEST`, with their scores; the best first, none empty.
+
+    Args:
+        starts: logits of the first token; padding at the end does not count.
+        ends: of the last one.
+        spans: characters of the context under each token, or None.
+        context: of the row.
+
+    Example:
+        >>> scores = np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, 0.0])
+        >>> candidates(*scores, [None, (0, 2), (2, 5)], "a cat")
+        [(3.0, 'cat'), (2.0, 'a'), (1.0, 'a cat')]
+    """
+    inside = np.array([span is not None for span in spans])
+    scores = _span_scores(starts[: len(inside)], ends[: len(inside)], inside).ravel()
+    least = np.partition(scores, -N_BEST)[-N_BEST] if len(scores) > N_BEST else -np.inf
+    likely = np.flatnonzero((scores >= least) & (scores > -np.inf))
+    best = likely[np.argsort(-scores[likely], kind="stable")][:N_BEST]
     answers = []
-    for i, (one, row) in enumerate(zip(features, rows, strict=True)):
-        inside = np.array([span is not None for span in one["row_spans"]])
-        if not inside.any():
-            answers.append("")
-            continue
-        scores = _span_scores(starts[i, : len(inside)], ends[i, : len(inside)], inside)
-        first, last = np.unravel_index(scores.argmax(), scores.shape)
+    for first, last in zip(*np.divmod(best, len(inside)), strict=True):
         # Tokens of some tokenizers cover the space before their word.
-        answers.append(row[context][one["row_spans"][first][0] : one["row_spans"][last][1]].strip())
-    return answers
+        text = context[spans[first][0] : spans[last][1]].strip()
+        answers.append((float(scores[first * len(inside) + last]), text))
+    return [(score, text) for score, text in answers if text]
 
 
 def _span_scores(starts: np.ndarray, ends: np.ndarray, inside: np.ndarray) -> np.ndarray:
