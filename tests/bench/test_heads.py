@@ -10,6 +10,7 @@ from tiny_encoder import SPECIAL, WORDS, tokenizer
 
 from dither.bench.heads import HEADS, classification, regression, span, tagging
 from dither.bench.models import find_model, load_tokenizer
+from dither.bench.scores import score
 
 NUMBERS = {token: number for number, token in enumerate(SPECIAL + WORDS)}
 
@@ -64,6 +65,26 @@ def test_tags_stand_at_the_first_token_of_each_word(small_task):
     assert empty["labels"] == [-100, -100]
     decoded = tagging.decode(task, (true_logits(task, [one, empty]),), [one, empty], rows)
     assert decoded == [["O", "B-X", "I-X"], []]
+
+
+@pytest.mark.parametrize(
+    ("words", "length", "lost"),
+    [
+        (["the", "cat", "sat", "on"], 16, 0),
+        (["the", "cat", "sat", "on"], 5, 1),
+        (["the", "playing", "playing", "cat"], 5, 2),  # two tokens of one word, and nothing of the next
+        (["the", "playing", "playing", "cat"], 6, 1),  # the first sub-token is there: the word has its tag
+        ([], 4, 0),
+    ],
+)
+def test_lost_words_are_wrong_and_reported(small_task, words, length, lost):
+    task = small_task("tagging", metrics=["tag_accuracy", "lost_words"], primary=["tag_accuracy"])
+    rows = [{"tokens": words, "tags": ["B-X"] * len(words)}, {"tokens": ["cat"], "tags": ["B-X"]}]
+    features = tagging.encode(task, rows, tokenizer(), length)
+    said = {"validation": tagging.decode(task, (true_logits(task, features),), features, rows)}
+    found = score(task, said, {"validation": rows}, train=rows).metrics["validation"]
+    share = lost / (len(words) + 1)
+    assert found == {"tag_accuracy": 1 - share, "lost_words": share}
 
 
 def test_words_lost_at_the_end_are_left_out(small_task):

@@ -155,6 +155,7 @@ def test_words_lost_to_truncation_are_wrong(
     gold = [["B-X", "I-X", "O", "B-Y"]]
     assert metric("tag_accuracy", gold, predicted) == pytest.approx(accuracy)
     assert metric("entity_f1", gold, predicted) == pytest.approx(entity)
+    assert metric("lost_words", gold, predicted) == (4 - len(predicted[0])) / 4
 
 
 @pytest.mark.parametrize("name", ["pearson", "spearman"])

@@ -70,6 +70,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"primary": ["matthews"]},
         "key 'primary': 'matthews' is not measured; Known: accuracy, f1",
     ),
+    (
+        "tagging",
+        {"metrics": ["lost_words"], "primary": ["lost_words"]},
+        "key 'primary': 'lost_words' is no score",
+    ),
     ("classification", {"primary": []}, "key 'primary': is empty"),
     ("classification", {"train": "../train"}, "key 'train': split '../train' is not like"),
     ("classification", {"train": "train.en"}, "key 'train': split 'train.en' must end in a language"),

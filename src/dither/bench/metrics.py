@@ -79,10 +79,17 @@ def _answers(score: Callable[..., float], normal: Normal = normalize_answer) -> 
     return lambda gold, predicted: score(gold, predicted, normal)
 
 
+def _lost_words(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+    pairs = zip(gold, predicted, strict=True)
+    lost = sum(len(truth) - len(tags) for truth, tags in pairs)
+    return lost / max(1, sum(len(truth) for truth in gold))
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric: the heads it fits, `function(gold, predicted)`, and what a task's labels must be.
 
+    One that `scores` may be primary; another is reported alone, because a greater value is no better.
     `by_language` gives the function for texts of one language, where that makes a difference.
     """
 
@@ -92,6 +99,7 @@ class Metric:
     summary: str
     needs: tuple[str, Callable[[Sequence[str]], bool]] = ("", lambda labels: True)
     by_language: Callable[[str], Function] | None = None
+    scores: bool = True
 
     def of(self, language: str) -> Function:
         """The function for texts of a language, "" where none is given."""
@@ -123,6 +131,7 @@ _ROWS = (
     Metric("spearman", _VALUES, _correlation("spearmanr"), "Spearman rank correlation"),
     Metric("entity_f1", _TAGS, _entity_f1, "F1 over whole entities (seqeval)", _IOB),
     Metric("tag_accuracy", _TAGS, _tag_accuracy, "share of words with the right tag"),
+    Metric("lost_words", _TAGS, _lost_words, "share of words cut off at the end: wrong ones", scores=False),
     Metric("squad_f1", _SPANS, _answers(mean_f1), "F1 over the words of the best-fitting gold answer"),
     Metric("exact_match", _SPANS, _answers(exact_share), "share of answers equal to a gold answer"),
     _mlqa("mlqa_f1", mean_f1, "squad_f1 with MLQA's articles, punctuation and words of the language"),

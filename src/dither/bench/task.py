@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dither.bench.metrics import check_metric, nearest
+from dither.bench.metrics import METRICS, check_metric, nearest
 from dither.bench.place import Hub, for_each_language
 from dither.bench.recipe import Recipe
 
@@ -142,6 +142,7 @@ def _check_head(task: Task) -> None:
     for name in task.metrics:
         check_metric(name, task.head, task.labels)
     for name in task.primary:
+        _require(METRICS[name].scores if name in METRICS else True, "primary", f"{name!r} is no score")
         _require(name in task.metrics, "primary", f"{name!r} is not measured; {nearest(name, task.metrics)}")
 
 
