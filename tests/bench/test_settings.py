@@ -59,7 +59,8 @@ def test_values_are_toml_and_bare_words_are_strings():
     assignments = ["noisytune.scope=backbone", "noisytune.include=['*weight']", "noisytune.frozen=true"]
     settings = parse_settings(assignments, ["noisytune", "none"])[0]
     changed = {"scope": "backbone", "include": ["*weight"], "frozen": True}
-    assert settings["noisytune"] == {**full_settings("noisytune", {}), **changed}
+    assert settings["noisytune"] == changed
+    assert full_settings("noisytune", changed) == {**full_settings("noisytune", {}), **changed}
     assert settings["none"] == {}
 
 

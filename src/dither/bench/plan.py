@@ -12,10 +12,11 @@ from dither.bench.data import TaskData, load
 from dither.bench.group import Group
 from dither.bench.models import ModelSource, check_lengths, check_model, find_model
 from dither.bench.run import RunRequest
+from dither.bench.settings import full_settings
 from dither.bench.task import Task, load_task
 from dither.core.draws import RECIPE_VERSION
-from dither.methods.registry import create_method
-from dither.results import Experiment, RunSpec
+from dither.methods.registry import available_methods, create_method
+from dither.results import MULTILINGUAL, Experiment, RunSpec
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -28,7 +29,7 @@ class Plan:
         source: the model.
         tasks: as loaded.
         data: of each task, by name.
-        methods: settings of each method, by name.
+        methods: the settings of each method that the user changed, by name.
         seeds: all different.
         train_settings: what the user changed of the tasks' recipes.
         threads: of torch, for each run.
@@ -67,7 +68,7 @@ class Plan:
         Args:
             tasks: names, or paths of TOML files.
             model: a folder, a name on the Hub, or `builtin`.
-            methods: settings by name (`dither.bench.settings.parse_settings`).
+            methods: changed settings by name (`dither.bench.settings.parse_settings`).
             seeds: of the runs.
             train_settings: changes of the tasks' recipes.
             threads: of torch for each run, >= 1.
@@ -94,10 +95,11 @@ class Plan:
         for task in loaded:
             _check_batch(task.name, replace(task.recipe, **changes).batch_size, group.size)
         source = find_model(model)
-        made = [create_method(name, **settings) for name, settings in methods.items()]
-        # One task for each kind and size of head.
-        heads = {(task.head, len(task.labels)): task for task in loaded}
-        positions = min(check_model(source, task, made, dtype=dtype) for task in heads.values())
+        # One task for each kind and size of head, and for each kind of defaults.
+        heads = {(task.head, len(task.labels), bool(task.languages)): task for task in loaded}
+        positions = min(
+            check_model(source, task, _made(arms_of(task, methods)), dtype=dtype) for task in heads.values()
+        )
         data = {task.name: load(task, data_dir) for task in loaded}
         for task in loaded:
             size = replace(task.recipe, **changes).max_length
@@ -115,7 +117,7 @@ class Plan:
                 task.name: {"task_digest": task.digest, "data_digest": self.data[task.name].digest}
                 for task in self.tasks
             },
-            methods=dict(self.methods),
+            methods=self._planned_methods(),
             train_settings=dict(self.train_settings),
             threads=self.threads,
             dtype=self.dtype,
@@ -125,11 +127,22 @@ class Plan:
             processes=self.processes,
         )
 
+    def _planned_methods(self) -> dict[str, dict[str, Any]]:
+        """The settings of each method; apart from them those that differ where a task has languages."""
+        planned = {name: full_settings(name, changed) for name, changed in self.methods.items()}
+        if not any(task.languages for task in self.tasks):
+            return planned
+        for name in [name for name in planned if available_methods()[name].multilingual]:
+            settings = full_settings(name, self.methods[name], multilingual=True)
+            own = {key: value for key, value in settings.items() if value != planned[name][key]}
+            planned[name][MULTILINGUAL] = own
+        return planned
+
     def requests(self) -> Iterator[RunRequest]:
         """Every run, seed by seed: what is interrupted leaves whole pairs."""
         for seed in self.seeds:
             for task in self.tasks:
-                for method, settings in self.methods.items():
+                for method, settings in arms_of(task, self.methods).items():
                     yield self.request(task, method, settings, seed)
 
     def request(self, task: Task, method: str, settings: dict[str, Any], seed: int) -> RunRequest:
@@ -150,6 +163,23 @@ class Plan:
             processes=self.processes,
         )
         return RunRequest(spec, task, self.source, self.data_dir)
+
+
+def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every setting of each method on a task; on one with languages, the defaults are those for such tasks.
+
+    Args:
+        task: that is trained on.
+        methods: changed settings by name.
+    """
+    return {
+        name: full_settings(name, changed, multilingual=bool(task.languages))
+        for name, changed in methods.items()
+    }
+
+
+def _made(arms: Mapping[str, dict[str, Any]]) -> list[Any]:
+    return [create_method(name, **settings) for name, settings in arms.items()]
 
 
 def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task, ...]:

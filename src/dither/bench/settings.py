@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -83,15 +83,14 @@ def parse_settings(
         methods: those of the comparison; settings of others are refused.
 
     Returns:
-        The full settings of each method, defaults included, and the changed settings of training.
+        The changed settings of each method, and those of training; `full_settings` adds the defaults.
 
     Raises:
         ValueError: an unknown method, setting or value; the message names the nearest valid one.
 
     Example:
-        >>> full, train = parse_settings(["noisytune.noise_lambda=0.2", "train.epochs=3"], ["noisytune"])
-        >>> full["noisytune"]["noise_lambda"], train
-        (0.2, {'epochs': 3.0})
+        >>> parse_settings(["noisytune.noise_lambda=0.2", "train.epochs=3"], ["noisytune"])
+        ({'noisytune': {'noise_lambda': 0.2}}, {'epochs': 3.0})
     """
     changed: dict[str, dict[str, Any]] = {name: {} for name in methods}
     train: dict[str, Any] = {}
@@ -106,12 +105,28 @@ def parse_settings(
             changed[_known(owner, [*methods, _TRAIN], text)][setting] = _value(value)
             if setting == "seed":
                 raise ValueError(f"--set {text}: the seed of a run seeds its noise; choose runs by --seeds")
-    return {name: full_settings(name, values) for name, values in changed.items()}, _checked_train(train)
+    for name, values in changed.items():
+        full_settings(name, values)  # a wrong one is told now
+    return changed, _checked_train(train)
 
 
-def full_settings(name: str, changed: dict[str, Any]) -> dict[str, Any]:
-    """Every setting of a method that is not fixed by its name, defaults included, as JSON values."""
-    method = create_method(name, **changed)
+def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool = False) -> dict[str, Any]:
+    """Every setting of a method that is not fixed by its name, defaults included, as JSON values.
+
+    Args:
+        name: of the method.
+        changed: what the user set; it counts before any default.
+        multilingual: take the defaults for tasks of several languages.
+
+    Example:
+        >>> full_settings("noisytune", {}, multilingual=True)["noise_lambda"]
+        0.1
+        >>> full_settings("noisytune", {"noise_lambda": 0.15}, multilingual=True)["noise_lambda"]
+        0.15
+    """
+    method = create_method(name)  # an unknown name is told first
+    defaults = available_methods()[name].multilingual if multilingual else {}
+    method = create_method(name, **{**defaults, **changed})
     preset = available_methods()[name].preset
     names = [row.name for row in fields(method) if row.name not in preset and row.name != "seed"]
     values = {name: getattr(method, name) for name in names}

@@ -62,6 +62,7 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
                     "paper": row.paper,
                     "url": row.url,
                     "settings": row.settings,
+                    "multilingual": row.multilingual,
                 }
                 for row in methods
             ]
@@ -85,6 +86,9 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
             for name, value in row.settings.items():
                 if name != "seed":
                     console.print(f"  {row.name}.{name} = {json.dumps(value)}", highlight=False)
+        if row.multilingual:
+            other = ", ".join(f"{name} = {json.dumps(value)}" for name, value in row.multilingual.items())
+            console.print(f"  on tasks of several languages: {other}", highlight=False)
     console.print("\ntraining, changed for all arms alike:")
     for field in fields(Recipe):
         console.print(f"  train.{field.name}: {field.metadata['help']}", highlight=False)

@@ -16,6 +16,10 @@ from dither.methods.plain import Plain
 _NOISYTUNE = ("Wu et al., ACL 2022", "https://doi.org/10.18653/v1/2022.acl-short.76")
 _PATS = ("after Zhang et al., EMNLP 2022", "https://doi.org/10.18653/v1/2022.emnlp-main.241")
 _OURS = ("a control", "")
+_MULTILINGUAL: Mapping[type, Mapping[str, Any]] = {
+    NoisyTune: MappingProxyType({"noise_lambda": 0.1, "token_embeddings": False})
+}
+"""What a paper does otherwise on tasks of several languages (NoisyTune on XTREME)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class MethodInfo:
     def settings(self) -> dict[str, Any]:
         """Every setting with its default."""
         return {row.name: row.default for row in fields(self.kind)} | dict(self.preset)
+
+    @property
+    def multilingual(self) -> dict[str, Any]:
+        """The settings that have another default on tasks of several languages, with that default."""
+        return dict(_MULTILINGUAL.get(self.kind, {}))
 
 
 def _row(name: str, summary: str, source: tuple[str, str], kind: Any, **preset: Any) -> MethodInfo:

@@ -31,8 +31,8 @@ Example:
 """
 
 from dither.results.errors import LedgerError
-from dither.results.experiment import Experiment, Extension, Look
+from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec
 
-__all__ = ["Experiment", "Extension", "Ledger", "LedgerError", "Look", "RunResult", "RunSpec"]
+__all__ = ["MULTILINGUAL", "Experiment", "Extension", "Ledger", "LedgerError", "Look", "RunResult", "RunSpec"]

@@ -11,6 +11,8 @@ from dither.results.errors import LedgerError
 from dither.results.runs import RunSpec, without_one_process
 
 _FIXED = ("kind", "model_digest", "threads", "processes", "dtype", "recipe_version")
+MULTILINGUAL = "multilingual"
+"""Under this name stand a method's settings that differ on tasks of several languages, if there are such."""
 _TASK_KEYS = {"task_digest", "data_digest"}
 
 
@@ -25,7 +27,8 @@ class Experiment:
         model: the model as the user typed it; for people, never compared.
         model_digest: hash of the model's files.
         tasks: task -> ``{"task_digest": ..., "data_digest": ...}``.
-        methods: method (or an arm of a sweep) -> its settings.
+        methods: method (or an arm of a sweep) -> its settings; under `MULTILINGUAL` those that differ on
+            tasks of several languages, once the plan has such a task.
         train_settings: what the user set of the training run, for all tasks.
         threads: CPU threads of a run, of at least 1.
         dtype: the number format the model is held in.
@@ -109,7 +112,8 @@ class Experiment:
                 if name not in new_items:
                     lines.append(f"{group}: {name} belongs to the folder's plan and is missing now")
                 else:
-                    lines += _leaf_differences(f"{group}[{name}]", value, new_items[name])
+                    known = {key: new_items[name][key] for key in {MULTILINGUAL} & new_items[name].keys()}
+                    lines += _leaf_differences(f"{group}[{name}]", known | value, new_items[name])
         missing = [seed for seed in self.seeds if seed not in new.seeds]
         if missing:
             lines.append(f"seeds: {_listed(self.seeds)} there, of which this leaves out {_listed(missing)}")
