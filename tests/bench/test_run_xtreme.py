@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from tiny_encoder import requests_of
+from tiny_encoder import requests_of, save_encoder
 
 from dither.bench.run import run
 
@@ -52,6 +52,15 @@ def test_a_run_has_a_score_for_every_language(name: str, few_rows: Path, stories
     (primary,) = request.task.primary
     mean = sum(metrics[primary] for metrics in result.metrics.values()) / len(languages)
     assert result.score == pytest.approx(100 * mean)
+
+
+def test_inputs_longer_than_the_model_allows(few_rows: Path, tmp_path: Path) -> None:
+    encoder = save_encoder(tmp_path / "encoder")
+    data = {"data_dir": str(few_rows), "languages": ("zh",)}
+    message = r"has 64 positions, and an input of task 'xtreme/xquad_tydiqa' has 384 tokens; .*max_length=64"
+    with pytest.raises(ValueError, match=message):
+        requests_of("xtreme/xquad_tydiqa", encoder, **data)
+    assert requests_of("xtreme/xquad_tydiqa", encoder, "train.max_length=64", **data)
 
 
 def test_hidden_answers_are_told_before_a_run(test_data: Path, stories_dir: Path) -> None:

@@ -47,7 +47,10 @@ def _answered(row: Row, task: Task) -> Row:
         raise ValueError(f"column {task.label!r} holds {row[task.label]!r:.80}; it must be {wanted}")
     for text, start in zip(texts, starts, strict=True):
         if type(start) is not int or start < 0 or not text:
-            raise ValueError(f"empty answer (hidden or none?) or bad start: {text!r:.80}, {start!r:.80}")
+            raise ValueError(
+                f"empty answer (hidden or none?) or bad start: {text!r:.80}, {start!r:.80}; a score needs "
+                "the answers, which copies of XTREME's test files lack"
+            )
         if (found := context[start : start + len(_text(text, task.label))]) != text:
             raise ValueError(f"answer {text!r} is not in its context at {start}; there stands {found!r}")
     return dict(zip(task.columns, (question, context, {"text": texts, "answer_start": starts}), strict=True))
