@@ -52,7 +52,7 @@ def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch
     scores = [Score("none", task, seed, 60.0 + seed) for seed in range(9)]
     scores += [Score("pats-magnitude", task, seed, 61.0 + seed + seed % 3) for seed in range(9)]
     analysis = analyse(scores, planned_seeds=range(9))
-    print_comparison(Comparison(analysis, (), 1, ("[bold]what is written[/bold] stays",)), as_json=False)
+    print_comparison(Comparison(analysis, (), 1, ("[bold]what is written[/bold] stays",)), {}, as_json=False)
     text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     words = ["+2.00", "+1.33 … +2.67", "64.0 ±2.7", "66.0 ±3.1", "resolved:", "better"]
     words += ["[bold]what is written[/bold]", *(("0.004", "9/0/0") if width == "160" else ("--json has p",))]

@@ -41,5 +41,6 @@ def run(args: argparse.Namespace) -> int:
     with run_progress() as progress:
         make_runs(plan, args.out, jobs=options.jobs(args), progress=progress)
     if Group.here().leads:
-        print_comparison(look(args.out), as_json=args.json)
+        primary = {task.name: task.primary for task in plan.tasks}
+        print_comparison(look(args.out), primary, as_json=args.json)
     return 0

@@ -1,9 +1,10 @@
 """The tables of a comparison: numbers in rows, verdicts in words, explanations once below."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dither.cli.evaluations import evaluation_table
 from dither.cli.tables import new_table, open_console, print_json, run_row
 
 if TYPE_CHECKING:
@@ -18,8 +19,16 @@ _LONG = 48  # characters of a verdict that stands in a row; a longer one is expl
 _COLOURS = {"better": "green", "worse": "red"}
 
 
-def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    """The verdicts, first over all tasks, then task by task."""
+def print_comparison(
+    comparison: "Comparison", primary: Mapping[str, Sequence[str]], *, as_json: bool
+) -> None:
+    """The verdicts, first over all tasks, then task by task, and every evaluation where a task has several.
+
+    Args:
+        comparison: what the runs tell.
+        primary: task -> the metrics whose mean is its score.
+        as_json: print standard JSON.
+    """
     analysis = comparison.analysis
     if as_json:
         print_json(
@@ -27,7 +36,7 @@ def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
                 **analysis.to_json(),
                 "looks": comparison.looks,
                 "warnings": list(comparison.warnings),
-                "runs": [run_row(result) for result in comparison.results],
+                "runs": [{**run_row(result), "metrics": result.metrics} for result in comparison.results],
             }
         )
         return
@@ -37,6 +46,9 @@ def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
         console.print()
     narrow = console.width < _WIDE
     console.print(_task_table(analysis.all_runs, "Task by task", reasons, narrow))
+    if (evaluations := evaluation_table(comparison.results, primary)) is not None:
+        console.print()
+        console.print(evaluations)
     if any(result.status == "failed" for result in comparison.results):
         console.print()
         console.print(_task_table(analysis.without_failed, "Without failed runs", reasons, narrow))
