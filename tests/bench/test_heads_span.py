@@ -96,6 +96,29 @@ def test_an_empty_candidate_gives_way_to_the_next(small_task: Callable[..., Task
     assert span.candidates(starts, ends, [None] * 4, " cat sat") == []
 
 
+def slow_candidates(starts: Any, ends: Any, spans: list[Any], context: str) -> list[tuple[float, str]]:
+    """Every span in turn; of equal ones the earlier and the shorter."""
+    found = [
+        (-float(starts[first] + ends[last]), first, last)
+        for first in range(len(spans))
+        for last in range(first, min(first + span.MAX_ANSWER_TOKENS, len(spans)))
+        if spans[first] and spans[last]
+    ]
+    best = sorted(found)[: span.N_BEST]
+    texts = [(-score, context[spans[first][0] : spans[last][1]].strip()) for score, first, last in best]
+    return [(score, text) for score, text in texts if text]
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 29, 30, 31, 90])
+def test_candidates_are_those_of_the_slow_loop(tokens: int) -> None:
+    draw = np.random.default_rng(tokens)
+    for outside in {0, tokens // 3, tokens - 1, tokens}:
+        spans = [None] * outside + [(at, at + 1) for at in range(tokens - outside)]
+        starts, ends = draw.integers(-4, 4, (2, tokens + 2)).astype(np.float32)  # with ties, padded
+        found = span.candidates(starts, ends, spans, "ab c" * 30)
+        assert found == slow_candidates(starts, ends, spans, "ab c" * 30)
+
+
 def test_there_are_at_most_n_best_candidates(small_task: Callable[..., Task]) -> None:
     spans = [(at, at + 1) for at in range(50)]
     found = span.candidates(np.zeros(50), np.zeros(50), spans, "x" * 50)

@@ -142,16 +142,17 @@ def candidates(
     likely = np.flatnonzero((scores >= least) & (scores > -np.inf))
     best = likely[np.argsort(-scores[likely], kind="stable")][:N_BEST]
     answers = []
-    for first, last in zip(*np.divmod(best, len(inside)), strict=True):
+    for at in best:
+        first, further = divmod(int(at), MAX_ANSWER_TOKENS)
         # Tokens of some tokenizers cover the space before their word.
-        text = context[spans[first][0] : spans[last][1]].strip()
-        answers.append((float(scores[first * len(inside) + last]), text))
+        text = context[spans[first][0] : spans[first + further][1]].strip()  # type: ignore[index]
+        answers.append((float(scores[at]), text))
     return [(score, text) for score, text in answers if text]
 
 
 def _span_scores(starts: np.ndarray, ends: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(tokens, tokens): start + end where the span lies in the context and is short enough, else −inf."""
-    at = np.arange(len(inside))
-    length = at[None, :] - at[:, None]
-    allowed = inside[:, None] & inside[None, :] & (length >= 0) & (length < MAX_ANSWER_TOKENS)
-    return np.where(allowed, starts[:, None] + ends[None, :], -np.inf)
+    """(tokens, MAX_ANSWER_TOKENS): start + end of the span that ends so many tokens on; −inf outside."""
+    beyond = np.full(MAX_ANSWER_TOKENS - 1, -np.inf, dtype=ends.dtype)
+    reached = np.concatenate([np.where(inside, ends, -np.inf), beyond])
+    windows = np.lib.stride_tricks.sliding_window_view(reached, MAX_ANSWER_TOKENS)
+    return np.where(inside, starts, -np.inf)[:, None] + windows
