@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-SECONDS = 120.0
+SECONDS = 300.0
 """After which a call has failed; a collective that waits for another process gives up earlier."""
 
 

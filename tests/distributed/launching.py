@@ -15,7 +15,7 @@ from pathlib import Path
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 # With --cpu it starts one process only; scripts ask for the CPU themselves.
 ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
-SECONDS = 120.0
+SECONDS = 300.0
 _MARK = "DITHER_TEST_LAUNCH"
 
 
