@@ -99,7 +99,7 @@ def _serve(rank: int, size: int, store: Path, calls: Any, answers: Any) -> None:
 
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=180)
     )
     assert dist.get_world_size() == size
     while True:
