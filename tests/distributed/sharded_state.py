@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
-from sharded_models import differing, optimizer_of, tensors, train
+from sharded_models import differing, mesh_of, optimizer_of, tensors, train
 from sharded_training import METHOD, Net, wrapped
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
 from zoo import STEPS, create
@@ -67,7 +66,7 @@ def resumed(size: int, folder: str) -> tuple[int, int, int, int, bool]:
 
 def refusals(size: int) -> dict[str, str]:
     """What is said about parameters that cannot be noised, and state that cannot be continued."""
-    mesh = init_device_mesh("cpu", (size,))
+    mesh = mesh_of(size)
     whole = torch.ones(8, 4)
     odd = torch.ones(3 if mesh.get_local_rank() == 0 else 5, 4)
     strange = {
@@ -96,7 +95,7 @@ def refusals(size: int) -> dict[str, str]:
 
 def partial_gradient(size: int) -> tuple[int, int, list[bool]]:
     """A replicated weight whose gradient has still to be added up; only the last process has any of it."""
-    mesh = init_device_mesh("cpu", (size,))
+    mesh = mesh_of(size)
     rank = mesh.get_local_rank()
     models = [nn.Module(), nn.Module()]
     steps = []
@@ -121,7 +120,7 @@ def partial_gradient(size: int) -> tuple[int, int, list[bool]]:
 
 def gradient_of_one_process(name: str, size: int) -> list[tuple[float, ...]]:
     """m of two sharded tensors, of which one has a gradient in the first process alone at the second step."""
-    mesh = init_device_mesh("cpu", (size,))
+    mesh = mesh_of(size)
     model = nn.Module()
     for letter in "ab":
         there = distribute_tensor(torch.linspace(1, 2, 32).view(8, 4), mesh, [Shard(0)], src_data_rank=None)

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from sharded_models import Shapes, differing, like, optimizer_of, sharded, tensors, train
+from sharded_models import Shapes, differing, like, mesh_of, optimizer_of, sharded, tensors, train
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from zoo import STEPS, values
@@ -38,7 +37,7 @@ class Net(nn.Module):
 
 def wrapped(model: Net, size: int) -> Net:
     """As users do: each layer, then the whole."""
-    mesh = init_device_mesh("cpu", (size,))
+    mesh = mesh_of(size)
     for layer in (model.layers[0], model.layers[2]):
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
@@ -149,8 +148,7 @@ def counted(calls: list[int]) -> Iterator[None]:
 def messages(size: int, two: bool, width: int) -> tuple[int, list[int], list[int], list[int]]:
     """Noised tensors, and the bytes of each collective at NoisyTune, at attach and at a step."""
     model = Net(width)
-    shape, names = ((2, size // 2), ("a", "b")) if two else ((size,), ("a",))
-    mesh = init_device_mesh("cpu", shape, mesh_dim_names=names)
+    mesh = mesh_of(2, size // 2) if two else mesh_of(size)
     placements = [Shard(0), Replicate()] if two else [Shard(0)]
     for module in model.modules():
         for number, (name, parameter) in enumerate(list(module._parameters.items())):
