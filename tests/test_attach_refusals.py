@@ -11,16 +11,7 @@ from torch import nn
 
 import dither
 from dither.steps import KEY
-
-
-def net() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    model(torch.ones(2, 6)).square().sum().backward()
-    optimizer.step()
+from small_nets import net, step
 
 
 def attached(**settings: Any) -> tuple[nn.Sequential, torch.optim.Optimizer, dither.Handle]:
