@@ -64,7 +64,7 @@ class StepNoise:
         skipped = skipped_flag(self._optimizer)
         if not work or (skipped is not None and not skipped.is_cuda and bool(skipped)):
             return
-        dummy = is_dummy_step(self._optimizer, [(row.named.parameter, gradient) for row, gradient in work])
+        dummy = is_dummy_step(self._optimizer, ((row.named.parameter, gradient) for row, gradient in work))
         work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in self.targets]
         if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
             for row, _ in work:

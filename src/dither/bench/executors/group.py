@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 
 from dither.bench.executors import KEPT, RunError
+from dither.bench.executors.worker import be_quiet
 from dither.bench.group import Group
 from dither.bench.run import RunRequest, run
 from dither.results import RunResult
@@ -61,11 +62,8 @@ def _made(request: RunRequest) -> RunResult:
 
 def _be_silent() -> None:
     """The first process says what there is to say."""
-    import transformers
-
     logging.getLogger("dither").setLevel(logging.ERROR)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    be_quiet()
 
 
 def _end_with_launcher() -> None:

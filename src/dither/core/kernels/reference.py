@@ -87,12 +87,12 @@ def add_noise_(
         weight: r for these elements.
     """
     count, device = flat.numel(), flat.device
-    index = place.index(torch.arange(at, at + count, device=device)) if place.rows else None
-    start = place.offset + at
-    if index is None:
-        added = LAWS[noise.law](noise.key, start, count, step=noise.step, device=device)
-    else:
+    # The index of each element, or of the first where they are neighbours.
+    index = place.index(torch.arange(at, at + count, device=device)) if place.rows else place.offset + at
+    if isinstance(index, Tensor):
         added = LAWS_AT[noise.law](noise.key, index, step=noise.step)
+    else:
+        added = LAWS[noise.law](noise.key, index, count, step=noise.step, device=device)
     added.mul_(noise.scale)
     if weight is not None:
         added.mul_(weight)
@@ -101,9 +101,7 @@ def add_noise_(
     wide = flat.to(torch.promote_types(flat.dtype, torch.float32))
     # Where nothing is added nothing is written: −0 + 0 would be +0.
     still = added == 0
-    written = torch.where(
-        still, flat, _rounded(wide + added, flat.dtype, noise, start if index is None else index)
-    )
+    written = torch.where(still, flat, _rounded(wide + added, flat.dtype, noise, index))
     moved = (written.to(wide.dtype) - wide).masked_fill_(still, 0.0)
     flat.copy_(written)
     return Change(
