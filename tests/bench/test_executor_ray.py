@@ -43,10 +43,9 @@ def cluster() -> Iterator[Any]:
     folder = tempfile.mkdtemp(prefix="dither-")  # pytest's own folders are too deep for sockets
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")  # no token goes into the home directory
+        patch.setenv("RAY_TMPDIR", folder)  # the cluster's address too, whose folder must exist
         made = Cluster()
-        made.node = partial(
-            made.add_node, object_store_memory=80 * 2**20, include_dashboard=False, temp_dir=folder
-        )
+        made.node = partial(made.add_node, object_store_memory=80 * 2**20, include_dashboard=False)
         try:
             made.node()
             yield made
