@@ -161,7 +161,7 @@ def test_bad_jobs_write_nothing(task, encoder, tmp_path):
 
 
 def test_curves_that_cannot_be_written_are_told_first(task, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr("dither.bench.run.find_spec", lambda name: None)
+    monkeypatch.setattr("dither.bench.training.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'dither\[tensorboard\]'"):
         make_runs(quick(task, encoder), tmp_path / "out", tensorboard=True)
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,8 @@ import pytest
 
 from dither import builtin
 from dither.bench.data import Row, TaskData, load
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 
 ROWS = [{"text": 'a, "b"', "label": 1}, {"text": "", "label": 0}, {"text": "né\n中", "label": 1}]
 PAIRS = [{"left": "a", "right": "b", "score": 5.0}, {"left": "c", "right": "", "score": 0.25}]

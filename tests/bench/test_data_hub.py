@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from dither.bench.data import load
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 
 ROWS = [
     {"sentence1": "a", "sentence2": "b", "label": 1, "idx": 0},

@@ -11,7 +11,8 @@ import pytest
 
 from dither.bench.data import load
 from dither.bench.scores import constant_predictions, score
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 
 pytestmark = pytest.mark.data
 COUNTS = {

@@ -16,7 +16,8 @@ from dither.bench.compare import look, make_runs
 from dither.bench.executors import ray_cluster, ray_connection, ray_node
 from dither.bench.executors.ray_cluster import Share, ray_executor
 from dither.bench.executors.ray_node import require_software, run_on_node, software, travelling_task
-from dither.bench.run import RunRequest, run
+from dither.bench.request import RunRequest
+from dither.bench.run import run
 
 NODE = os.uname().nodename
 

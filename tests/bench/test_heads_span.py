@@ -14,7 +14,8 @@ from tiny_encoder import WORDS, tokenizer
 from dither.bench.data import load
 from dither.bench.heads import span
 from dither.bench.models import find_model, load_tokenizer
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 
 CONTEXT = "the cat sat on the mat where a bad film was good"
 LONG = " ".join(WORDS[at % 9] for at in range(200))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dither.bench.scores import constant_predictions, score
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 
 
 def labelled(*labels: int) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from tiny_encoder import plan_of, save_encoder, tokenizer, write_task
 from transformers import BertForSequenceClassification, BertModel
 
-from dither.bench.models import check_model, find_model, load_model, load_tokenizer
+from dither.bench.model_checks import check_model
+from dither.bench.models import find_model, load_model, load_tokenizer
 
 WORD = "embeddings.word_embeddings.weight"
 

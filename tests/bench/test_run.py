@@ -13,7 +13,7 @@ import torch
 from tiny_encoder import requests_of, save_encoder, write_task
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer
 
-from dither.bench import run as run_module
+from dither.bench import encoding, training
 from dither.bench.models import load_tokenizer
 from dither.bench.run import run
 from dither.record import Record
@@ -84,12 +84,12 @@ def equal(left, right) -> bool:
 def test_none_is_plain_trainer_bit_for_bit(task, encoder, tmp_path):
     """Written without dither: only transformers and the recipe."""
     request = requests_of(task, encoder, QUICK)["none", 0]
-    tokenizer, encoded = load_tokenizer(request.source), run_module.encode(request)
+    tokenizer, encoded = load_tokenizer(request.source), encoding.encode(request)
     trainer = Trainer(
         model_init=lambda: AutoModelForSequenceClassification.from_pretrained(
             encoder, num_labels=2, problem_type="single_label_classification"
         ),
-        args=replace(run_module._arguments(request, has_gpu=False), output_dir=str(tmp_path / "plain")),
+        args=replace(training._arguments(request, has_gpu=False), output_dir=str(tmp_path / "plain")),
         train_dataset=encoded.features["train"],
         data_collator=DataCollatorWithPadding(tokenizer),
     )
@@ -164,7 +164,7 @@ def test_threads_are_honoured(task, encoder):
 
 
 def test_predictions_do_not_depend_on_the_batch(task, encoder, plain, monkeypatch):
-    monkeypatch.setattr(run_module, "EVALUATION_BATCH", 1)
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 1)
     assert made(task, encoder, seed=1).predictions == plain.predictions
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tiny_encoder import requests_of
 
-from dither.bench import run as run_module
+from dither.bench import encoding, training
 from dither.bench.data import TaskData
 from dither.bench.run import run
 
@@ -23,19 +23,19 @@ TASKS = {
 @pytest.fixture
 def few_rows(monkeypatch) -> None:
     """Keep the first rows of every split, and the digest of all."""
-    original = run_module.load
+    original = encoding.load
 
     def load(task, data_dir):
         data = original(task, data_dir)
         splits = {name: rows[: FEW[name]] for name, rows in data.splits.items()}
         return TaskData(splits, data.sources, data.digest)
 
-    monkeypatch.setattr(run_module, "load", load)
-    monkeypatch.setattr(run_module, "_ENCODED", {})
+    monkeypatch.setattr(encoding, "load", load)
+    monkeypatch.setattr(encoding, "_ENCODED", {})
 
 
 def predictions(head: str, model: str, batch: int, monkeypatch) -> list:
-    monkeypatch.setattr(run_module, "EVALUATION_BATCH", batch)
+    monkeypatch.setattr(training, "EVALUATION_BATCH", batch)
     settings = ("train.epochs=1", "train.max_length=96", "train.learning_rate=1e-3")
     result = run(requests_of(TASKS[head], model, *settings)["none", 0])
     (found,) = result.predictions.values()
@@ -54,14 +54,14 @@ def test_an_encoder_predicts_the_same_in_every_batch(head, few_rows, monkeypatch
 @pytest.mark.parametrize("head", sorted(TASKS))
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_decoder_predicts_the_same_in_every_batch(head, side, stories_dir, few_rows, monkeypatch):
-    original = run_module.load_tokenizer
+    original = training.load_tokenizer
 
     def sided(source):
         tokenizer = original(source)
         tokenizer.padding_side = side
         return tokenizer
 
-    monkeypatch.setattr(run_module, "load_tokenizer", sided)
+    monkeypatch.setattr(training, "load_tokenizer", sided)
     alone, together = (predictions(head, str(stories_dir), batch, monkeypatch) for batch in (1, 24))
     assert alone == (pytest.approx(together, abs=1e-3) if head == "regression" else together)
 

@@ -13,7 +13,8 @@ import pytest
 import dither
 from dither import builtin
 from dither.bench.recipe import Recipe
-from dither.bench.task import HEADS, Task, available_tasks, load_task
+from dither.bench.task import HEADS, Task
+from dither.bench.task_files import available_tasks, load_task
 
 # The official columns, labels and metrics, from the GLUE paper and the data set's card.
 GLUE: dict[str, tuple[list[str], list[str], list[str]]] = {

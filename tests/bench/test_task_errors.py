@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dither.bench.task import load_task
+from dither.bench.task_files import load_task
 
 RECIPE = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8, "max_length": 32}
 HUB = {"path": "someone/something"}

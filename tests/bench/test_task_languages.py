@@ -12,7 +12,8 @@ from test_task import XTREME
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.data import load
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 
 SPOKEN = {"train": "train.en", "languages": ["en", "de"], "evaluation": {"{language}": "dev.{language}"}}
 HUB = {"source": "hub", "hub": {"path": "someone/something"}}

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from dither.bench.plan import Plan
-from dither.bench.run import RunRequest
+from dither.bench.request import RunRequest
 from dither.bench.settings import parse_settings
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

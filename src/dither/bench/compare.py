@@ -10,7 +10,8 @@ from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
 from dither.bench.group import Group
 from dither.bench.plan import Plan
-from dither.bench.run import RunRequest, require_tensorboard
+from dither.bench.request import RunRequest
+from dither.bench.training import require_tensorboard
 from dither.results import Ledger, LedgerError, RunResult
 from dither.stats import Analysis, Score, analyse
 

@@ -17,7 +17,8 @@ from typing import Any
 from dither import builtin
 from dither.bench.hub import from_hub
 from dither.bench.rows import Row, checked_rows
-from dither.bench.task import FORMATS, Task, load_task
+from dither.bench.task import FORMATS, Task
+from dither.bench.task_files import load_task
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
         OSError, ImportError: a split's file is missing; the Hub, or `datasets`, is out of reach.
 
     Example:
-        >>> from dither.bench.task import load_task
+        >>> from dither.bench.task_files import load_task
         >>> sorted(load(load_task("builtin/sentiment")).splits["train"][0])
         ['label', 'sentence']
     """

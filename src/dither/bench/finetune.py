@@ -6,7 +6,8 @@ from pathlib import Path
 from dither.bench.executors.group import follow, run_in_group
 from dither.bench.group import Group
 from dither.bench.plan import Plan
-from dither.bench.run import require_tensorboard, run
+from dither.bench.run import run
+from dither.bench.training import require_tensorboard
 from dither.results import Ledger, RunResult
 
 

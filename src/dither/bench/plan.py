@@ -10,10 +10,12 @@ from typing import Any
 
 from dither.bench.data import TaskData, load
 from dither.bench.group import Group
-from dither.bench.models import ModelSource, check_lengths, check_model, find_model
-from dither.bench.run import RunRequest
+from dither.bench.model_checks import check_lengths, check_model
+from dither.bench.models import ModelSource, find_model
+from dither.bench.request import RunRequest
 from dither.bench.settings import full_settings
-from dither.bench.task import Task, load_task
+from dither.bench.task import Task
+from dither.bench.task_files import load_task
 from dither.core.draws import RECIPE_VERSION
 from dither.methods.registry import available_methods, create_method
 from dither.results import MULTILINGUAL, Experiment, RunSpec

@@ -95,7 +95,7 @@ def score(task: Task, predictions: Predictions, rows: Rows, *, train: Sequence[R
         ValueError: evaluations, counts or kinds of predictions do not fit the task.
 
     Example:
-        >>> from dither.bench.task import load_task
+        >>> from dither.bench.task_files import load_task
         >>> rows = [{"label": 1}, {"label": 0}, {"label": 1}, {"label": 1}]
         >>> said = {"validation": [1, 0, 0, 0]}
         >>> score(load_task("glue/rte"), said, {"validation": rows}, train=rows)

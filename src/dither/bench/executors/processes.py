@@ -12,7 +12,7 @@ from itertools import islice
 
 from dither.bench.executors import KEPT, RunError
 from dither.bench.executors.worker import be_quiet, run_for_sending
-from dither.bench.run import RunRequest
+from dither.bench.request import RunRequest
 from dither.results import RunResult
 
 

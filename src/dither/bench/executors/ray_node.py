@@ -11,7 +11,7 @@ from typing import Any
 from dither.bench.environment import versions
 from dither.bench.executors.worker import be_quiet, run_for_sending
 from dither.bench.model_files import BUILTIN, ModelSource, find_model
-from dither.bench.run import RunRequest
+from dither.bench.request import RunRequest
 from dither.core.draws import RECIPE_VERSION
 from dither.results import RunResult
 

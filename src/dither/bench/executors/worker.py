@@ -3,7 +3,8 @@
 import os
 import traceback
 
-from dither.bench.run import RunRequest, run
+from dither.bench.request import RunRequest
+from dither.bench.run import run
 from dither.results import RunResult
 
 

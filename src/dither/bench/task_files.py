@@ -1,0 +1,82 @@
+"""Tasks from TOML files: those of this package by name, a user's own by path."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+from dither.bench.metrics import nearest
+from dither.bench.place import Hub
+from dither.bench.recipe import Recipe
+from dither.bench.task import Task, require
+
+_PAIR = tuple[float, float] | None
+_KINDS: dict[object, tuple[str, type, set[type]]] = {  # field -> what TOML must hold: container, items
+    str: ("a string", str, set()),
+    int: ("an integer", int, set()),
+    tuple[str, ...]: ("a list of strings", list, {str}),
+    _PAIR: ("a list of two numbers", list, {int, float}),
+    Mapping[str, str]: ("a table of strings", dict, {str}),
+}
+
+
+def _value(kind: Any, value: Any, key: str) -> Any:
+    """Turn the TOML value of one key into that of its field, whose type says what it must be."""
+    if kind in (Recipe, Hub | None):
+        require(isinstance(value, dict), key, f"{value!r} is not a table")
+        return _build(Recipe if kind is Recipe else Hub, value, f"{key}.")
+    if kind not in _KINDS:  # a number of Recipe, which checks it itself
+        return value
+    what, outer, inner = _KINDS[kind]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    fits = type(value) is outer and {type(item) for item in items} <= inner
+    require(fits and (kind != _PAIR or len(value) == 2), key, f"{value!r} is not {what}")
+    return tuple(value) if outer is list else value
+
+
+def _build(kind: type, table: Mapping[str, Any], prefix: str = "") -> Any:
+    """Make a dataclass from a TOML table, whose keys are its fields: none unknown, none missing."""
+    known = {each.name: each.type for each in fields(kind) if each.name != "folder"}
+    for key in table:
+        require(key in known, prefix + key, f"is unknown; {nearest(key, known)}")
+    for key in (each.name for each in fields(kind) if each.default is each.default_factory is MISSING):
+        require(key in table, prefix + key, "is missing")
+    values = {key: _value(known[key], value, prefix + key) for key, value in table.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{prefix}{error}") from None
+
+
+def available_tasks() -> dict[str, Path]:
+    """Return the tasks of this package: name -> TOML file, sorted by name.
+
+    Example:
+        >>> [name for name in available_tasks() if name.startswith("glue/m")]
+        ['glue/mnli', 'glue/mrpc']
+    """
+    root = Path(__file__).parent / "tasks"
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.toml"))}
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """Return a task of this package by name, or a user's own from a path that ends in `.toml`.
+
+    Raises:
+        ValueError: no task of that name, or an error in the file; it says the file and the key.
+
+    Example:
+        >>> load_task("glue/mnli").evaluation
+        {'matched': 'validation_matched', 'mismatched': 'validation_mismatched'}
+    """
+    text, known = str(name_or_path), available_tasks()
+    path = known.get(text) or Path(text)
+    if path.suffix == ".toml" and not path.is_file():
+        raise ValueError(f"there is no task file {text}; `dither tasks` lists the tasks that have a name")
+    if path.suffix != ".toml":
+        raise ValueError(f"unknown task {text!r}; {nearest(text, known)}; or the path of a .toml file")
+    try:
+        return replace(_build(Task, tomllib.loads(path.read_bytes().decode())), folder=path.parent)
+    except ValueError as error:  # of ours, of tomllib, of the decoder
+        raise ValueError(f"{path}: {error}") from error
