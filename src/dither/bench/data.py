@@ -10,20 +10,24 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dither import builtin
 from dither.bench.hub import from_hub
 from dither.bench.rows import Row, checked_rows
+from dither.bench.subset import strata
 from dither.bench.task import FORMATS, Task
 from dither.bench.task_files import load_task
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a split came from (file, hub, builtin), with the SHA-256 of the file's bytes or of the rows."""
+    """Where a split came from, with the SHA-256 of the file's bytes or of the rows.
+
+    `kind` is file, hub, builtin, or part: some rows of what stands at `place`, and `sha256` is of the whole.
+    """
 
     kind: str
     place: str
@@ -127,7 +131,7 @@ def _folder(task: Task, data_dir: str | Path | None) -> Path | None:
     """Where the files of a task lie; None for one of the Hub or of the package."""
     if task.source == "builtin" or (task.source == "hub" and not data_dir):
         return None
-    return task.folder if task.source == "local" else Path(data_dir or ".") / task.name
+    return task.folder if task.source == "local" else Path(data_dir or ".") / task.base
 
 
 def _read(task: Task, split: str, data_dir: str | Path | None) -> tuple[list[Row], Provenance]:
@@ -151,6 +155,20 @@ def _lender(task: Task, name: str, split: str) -> Task:
         if (theirs := getattr(lender, key)) != (ours := getattr(task, key)):
             raise ValueError(f"{task.name} borrows rows of {name}, whose {key} is {theirs}, not {ours}")
     return lender
+
+
+def _cut(task: Task, splits: dict[str, list[Row]], sources: dict[str, Provenance]) -> None:
+    """Leave in the train split what trains, and put beside it what is held out."""
+    assert task.subset is not None
+    rows, whole = splits[task.train], sources[task.train]
+    try:
+        parts = task.subset.parts(strata([row[task.label] for row in rows]))
+    except ValueError as error:
+        raise ValueError(f"{whole.place}: {error}") from None
+    held = [split for split in task.splits if split not in task.read]
+    for split, part in zip([task.train, *held], parts, strict=False):
+        splits[split] = [rows[number] for number in part]
+        sources[split] = replace(whole, kind="part", rows=len(part))
 
 
 def _check_languages(task: Task, folder: Path) -> None:
@@ -213,9 +231,12 @@ def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
     folder = _folder(task, data_dir)
     if folder is not None:
         _check_languages(task, folder)
-    for split in task.splits:
-        rows, source = _read(task, split, data_dir)
-        splits[split], sources[split] = rows, source
-        total.update(f"{split} {_digest(rows) if source.kind == 'file' else source.sha256}\n".encode())
+    for split in task.read:
+        splits[split], sources[split] = _read(task, split, data_dir)
+    if task.subset is not None:
+        _cut(task, splits, sources)
+    for split, source in sources.items():
+        content = source.sha256 if source.kind in ("hub", "builtin") else _digest(splits[split])
+        total.update(f"{split} {content}\n".encode())
     _check_learnable(task, splits, sources)
     return TaskData(splits, sources, total.hexdigest())

@@ -16,6 +16,7 @@ from dither.bench.request import RunRequest
 from dither.bench.settings import full_settings
 from dither.bench.task import Task
 from dither.bench.task_files import load_task
+from dither.bench.variations import base_of, settings_of
 from dither.core.draws import RECIPE_VERSION
 from dither.methods.registry import available_methods, create_method
 from dither.results import MULTILINGUAL, Experiment, RunSpec
@@ -91,6 +92,8 @@ class Plan:
         loaded = tuple(load_task(name) for name in tasks)
         if len({task.name for task in loaded}) != len(loaded):
             raise ValueError(f"a task stands twice in {', '.join(task.name for task in loaded)}")
+        for task in loaded:
+            _check_once(task, changes)
         if languages:
             loaded = _in_languages(loaded, languages)
         group = Group.here()
@@ -116,7 +119,11 @@ class Plan:
             model=self.source.name,
             model_digest=self.source.digest,
             tasks={
-                task.name: {"task_digest": task.digest, "data_digest": self.data[task.name].digest}
+                task.name: {
+                    "task_digest": task.digest,
+                    "data_digest": self.data[task.name].digest,
+                    "rows": {split: len(rows) for split, rows in self.data[task.name].splits.items()},
+                }
                 for task in self.tasks
             },
             methods=self._planned_methods(),
@@ -134,7 +141,7 @@ class Plan:
         planned = {name: full_settings(name, changed) for name, changed in self.methods.items()}
         if not any(task.languages for task in self.tasks):
             return planned
-        for name in [name for name in planned if available_methods()[name].multilingual]:
+        for name in [name for name in planned if available_methods()[base_of(name)].multilingual]:
             settings = full_settings(name, self.methods[name], multilingual=True)
             own = {key: value for key, value in settings.items() if value != planned[name][key]}
             planned[name][MULTILINGUAL] = own
@@ -181,7 +188,7 @@ def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict
 
 
 def _made(arms: Mapping[str, dict[str, Any]]) -> list[Any]:
-    return [create_method(name, **settings) for name, settings in arms.items()]
+    return [create_method(base_of(name), **settings) for name, settings in arms.items()]
 
 
 def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task, ...]:
@@ -190,6 +197,12 @@ def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task
         names = ", ".join(task.name for task in tasks)
         raise ValueError(f"--languages {','.join(languages)}: no task of {names} has languages; leave it out")
     return tuple(task.in_languages(languages) if task.languages else task for task in tasks)
+
+
+def _check_once(task: Task, changes: Mapping[str, Any]) -> None:
+    """Refuse a setting that stands in a task's name and is set for all tasks as well."""
+    for name in changes.keys() & settings_of(task.name).keys():
+        raise ValueError(f"--set train.{name} would undo what {task.name!r} says; leave one of them out")
 
 
 def _check_batch(task: str, batch_size: int, processes: int) -> None:

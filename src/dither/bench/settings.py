@@ -1,12 +1,12 @@
 """What users type for the settings of runs: seeds as ranges, and `--set method.setting=value`."""
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from dither.bench.recipe import Recipe
+from dither.bench.variations import base_of, settings_of, spelled, toml_value
 from dither.methods.registry import available_methods, create_method
 
 _TRAIN = "train"
@@ -58,17 +58,86 @@ def check_seed(seed: int) -> int:
     return seed
 
 
-def parse_names(text: str, option: str) -> tuple[str, ...]:
+def parse_names(text: str, option: str, separator: str = ",") -> tuple[str, ...]:
     """Names from comma-separated text, without repeats.
 
     Example:
         >>> parse_names("none,pats", "--methods")
         ('none', 'pats')
     """
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(separator) if name.strip())
     if not names or len(set(names)) != len(names):
         raise ValueError(f"{option} {text!r} must hold one or more names, each once, such as none,noisytune")
     return names
+
+
+def parse_fractions(text: str) -> tuple[float, ...]:
+    """Shares of a train split from comma-separated text.
+
+    Raises:
+        ValueError: no numbers, one outside (0, 1], or one twice.
+
+    Example:
+        >>> parse_fractions("0.1,0.5,1")
+        (0.1, 0.5, 1.0)
+    """
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--train-fraction {text!r} holds no numbers; write 0.1,0.5,1.0") from None
+    for share in shares:
+        if not 0 < share <= 1:
+            raise ValueError(f"--train-fraction {text}: {share:g} is outside (0, 1]")
+        if shares.count(share) > 1:
+            raise ValueError(f"--train-fraction {text}: {share:g} stands there twice")
+    return shares
+
+
+def with_settings(task: str, **settings: Any) -> str:
+    """The name of a task, perhaps a variation already, under further settings.
+
+    Example:
+        >>> with_settings("glue/rte@epochs=3", train_fraction=0.1)
+        'glue/rte@epochs=3,train_fraction=0.1'
+    """
+    base, at, written = task.rpartition("@")
+    return spelled(base or written, {**(settings_of(task) if at else {}), **settings})
+
+
+def parse_arms(text: str) -> tuple[str, ...]:
+    """Methods from comma-separated text, each alone or with settings of its own, in one spelling.
+
+    What follows a method's `@` is its settings, up to the next name of a method.
+
+    Raises:
+        ValueError: an unknown method, setting or value, or one arm twice.
+
+    Example:
+        >>> parse_arms("none,pats@noise_lambda=0.10,beta=0.98,noisytune")
+        ('none', 'pats@noise_lambda=0.1,beta=0.98', 'noisytune')
+    """
+    arms: list[str] = []
+    for part in text.split(","):
+        if "=" in part and "@" not in part and arms:
+            arms[-1] += f",{part.strip()}"
+        else:
+            arms.append(part.strip())
+    return parse_names("\n".join(spelled_arm(arm) for arm in arms if arm), "--methods", separator="\n")
+
+
+def spelled_arm(arm: str) -> str:
+    """A method with settings in its one spelling.
+
+    Raises:
+        ValueError: an unknown method, setting or value.
+
+    Example:
+        >>> spelled_arm("noisytune@noise_lambda=0.20")
+        'noisytune@noise_lambda=0.2'
+    """
+    settings = settings_of(arm)
+    full = full_settings(arm, settings)
+    return spelled(base_of(arm), {key: full[key] for key in settings})
 
 
 def parse_settings(
@@ -80,7 +149,8 @@ def parse_settings(
 
     Args:
         assignments: as typed.
-        methods: those of the comparison; settings of others are refused.
+        methods: those of the comparison, with or without settings in their names (`parse_arms`); settings of
+            others are refused.
 
     Returns:
         The changed settings of each method, and those of training; `full_settings` adds the defaults.
@@ -92,7 +162,7 @@ def parse_settings(
         >>> parse_settings(["noisytune.noise_lambda=0.2", "train.epochs=3"], ["noisytune"])
         ({'noisytune': {'noise_lambda': 0.2}}, {'epochs': 3.0})
     """
-    changed: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    changed = {name: settings_of(name) for name in methods}
     train: dict[str, Any] = {}
     for text in assignments:
         target, equals, value = text.partition("=")
@@ -100,11 +170,15 @@ def parse_settings(
         if not (equals and dot and setting):
             raise ValueError(f"--set {text!r} is not like noisytune.noise_lambda=0.2 or train.epochs=3")
         if owner == _TRAIN:
-            train[_known(setting, [row.name for row in fields(Recipe)], text)] = _value(value)
+            train[_known(setting, [row.name for row in fields(Recipe)], text)] = toml_value(value)
         else:
-            changed[_known(owner, [*methods, _TRAIN], text)][setting] = _value(value)
+            _known(owner, [*dict.fromkeys(map(base_of, methods)), _TRAIN], text)
             if setting == "seed":
                 raise ValueError(f"--set {text}: the seed of a run seeds its noise; choose runs by --seeds")
+            for name in [name for name in methods if base_of(name) == owner]:
+                if setting in settings_of(name):
+                    raise ValueError(f"--set {text}: {name} sets it otherwise already; leave one of them out")
+                changed[name][setting] = toml_value(value)
     for name, values in changed.items():
         full_settings(name, values)  # a wrong one is told now
     return changed, _checked_train(train)
@@ -114,8 +188,8 @@ def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool =
     """Every setting of a method that is not fixed by its name, defaults included, as JSON values.
 
     Args:
-        name: of the method.
-        changed: what the user set; it counts before any default.
+        name: of the method; settings in it are not looked at.
+        changed: what the user set, those in the name included; it counts before any default.
         multilingual: take the defaults for tasks of several languages.
 
     Example:
@@ -124,10 +198,11 @@ def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool =
         >>> full_settings("noisytune", {"noise_lambda": 0.15}, multilingual=True)["noise_lambda"]
         0.15
     """
-    method = create_method(name)  # an unknown name is told first
-    defaults = available_methods()[name].multilingual if multilingual else {}
-    method = create_method(name, **{**defaults, **changed})
-    preset = available_methods()[name].preset
+    base = base_of(name)
+    method = create_method(base)  # an unknown name is told first
+    defaults = available_methods()[base].multilingual if multilingual else {}
+    method = create_method(base, **{**defaults, **changed})
+    preset = available_methods()[base].preset
     names = [row.name for row in fields(method) if row.name not in preset and row.name != "seed"]
     values = {name: getattr(method, name) for name in names}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -148,10 +223,3 @@ def _known(name: str, known: Sequence[str], text: str) -> str:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"--set {text}: unknown {name!r}; {hint}There are: {', '.join(known)}")
     return name
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

@@ -10,6 +10,7 @@ from dither.bench.metrics import nearest
 from dither.bench.place import Hub
 from dither.bench.recipe import Recipe
 from dither.bench.task import Task, require
+from dither.bench.variations import settings_of
 
 _PAIR = tuple[float, float] | None
 _KINDS: dict[object, tuple[str, type, set[type]]] = {  # field -> what TOML must hold: container, items
@@ -19,6 +20,10 @@ _KINDS: dict[object, tuple[str, type, set[type]]] = {  # field -> what TOML must
     _PAIR: ("a list of two numbers", list, {int, float}),
     Mapping[str, str]: ("a table of strings", dict, {str}),
 }
+
+
+_OURS = ("folder", "subset")
+"""Fields of a task that no file sets."""
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
@@ -37,7 +42,7 @@ def _value(kind: Any, value: Any, key: str) -> Any:
 
 def _build(kind: type, table: Mapping[str, Any], prefix: str = "") -> Any:
     """Make a dataclass from a TOML table, whose keys are its fields: none unknown, none missing."""
-    known = {each.name: each.type for each in fields(kind) if each.name != "folder"}
+    known = {each.name: each.type for each in fields(kind) if each.name not in _OURS}
     for key in table:
         require(key in known, prefix + key, f"is unknown; {nearest(key, known)}")
     for key in (each.name for each in fields(kind) if each.default is each.default_factory is MISSING):
@@ -63,20 +68,36 @@ def available_tasks() -> dict[str, Path]:
 def load_task(name_or_path: str | Path) -> Task:
     """Return a task of this package by name, or a user's own from a path that ends in `.toml`.
 
+    Args:
+        name_or_path: with settings behind an `@` it is a variation of the task, see `Task.varied`.
+
     Raises:
-        ValueError: no task of that name, or an error in the file; it says the file and the key.
+        ValueError: no task of that name, or an error in the file; it says the file and the key. Or a setting
+            that cannot be.
 
     Example:
         >>> load_task("glue/mnli").evaluation
         {'matched': 'validation_matched', 'mismatched': 'validation_mismatched'}
     """
     text, known = str(name_or_path), available_tasks()
+    if "@" in text and not Path(text).is_file():
+        return _varied(text)
     path = known.get(text) or Path(text)
     if path.suffix == ".toml" and not path.is_file():
         raise ValueError(f"there is no task file {text}; `dither tasks` lists the tasks that have a name")
     if path.suffix != ".toml":
         raise ValueError(f"unknown task {text!r}; {nearest(text, known)}; or the path of a .toml file")
     try:
-        return replace(_build(Task, tomllib.loads(path.read_bytes().decode())), folder=path.parent)
+        task = _build(Task, tomllib.loads(path.read_bytes().decode()))
+        require("@" not in task.name, "name", f"{task.name!r} holds an @, which begins settings")
+        return replace(task, folder=path.parent)
     except ValueError as error:  # of ours, of tomllib, of the decoder
         raise ValueError(f"{path}: {error}") from error
+
+
+def _varied(text: str) -> Task:
+    base, _, written = text.rpartition("@")
+    try:
+        return load_task(base).varied(settings_of(f"@{written}"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"task {text!r}: {error}") from None

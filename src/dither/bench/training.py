@@ -10,6 +10,7 @@ from dither.bench.encoding import Encoded
 from dither.bench.heads import HEADS
 from dither.bench.models import load_model, load_tokenizer
 from dither.bench.request import RunRequest
+from dither.bench.variations import base_of
 from dither.results import RunSpec
 
 EVALUATION_BATCH = 64
@@ -29,7 +30,7 @@ def make_trainer(request: RunRequest, encoded: Encoded) -> tuple[Any, Any]:
     from dither.integrations.hf_trainer import NoiseCallback
     from dither.methods.registry import create_method
 
-    method = create_method(request.spec.method, **request.spec.method_settings)
+    method = create_method(base_of(request.spec.method), **request.spec.method_settings)
     callback = NoiseCallback(method)
     head = HEADS[request.task.head]
     tokenizer = load_tokenizer(request.source)

@@ -17,6 +17,8 @@ examples:
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data \\
       --methods none,noisytune,pats,pats-magnitude --seeds 0-8 --out runs/glue \\
       --set noisytune.noise_lambda=0.2 --set train.learning_rate=3e-5
+  dither compare glue/rte --model ./my-encoder --data-dir ./data --train-fraction 0.1,0.2,0.5,1.0 \\
+      --out runs/rte-low-data
   dither compare my-task.toml --model ./my-encoder --out runs/mine --json
   dither compare glue/rte --model /shared/encoder --out runs/rte --executor ray --address auto \\
       --gpus-per-run 0.25
@@ -25,13 +27,14 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("tasks", nargs="+", metavar="TASK", help="a task (see `dither tasks`) or a TOML file")
+    options.add_tasks(parser)
     options.add_model(parser)
     parser.add_argument(
         "--methods",
         default="none,noisytune,pats",
         metavar="NAMES",
-        help="comma-separated, see `dither methods`; 'none' is always among them (default: %(default)s)",
+        help="comma-separated, see `dither methods`; with settings of its own as "
+        "pats@noise_lambda=0.1,beta=0.98; 'none' is always among them (default: %(default)s)",
     )
     parser.add_argument(
         "--seeds", default="0-8", metavar="SEEDS", help="such as 0-8 or 0,3,7-9 (default: %(default)s)"
@@ -58,19 +61,19 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.compare import BASELINE, look, make_runs
     from dither.bench.group import Group
     from dither.bench.plan import Plan
-    from dither.bench.settings import parse_names, parse_seeds, parse_settings
+    from dither.bench.settings import parse_arms, parse_seeds, parse_settings
     from dither.cli.progress import run_progress
     from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
     Rule(margin=args.margin)  # a bad margin is found before the runs
-    names = parse_names(args.methods, "--methods")
+    names = parse_arms(args.methods)
     names = names if BASELINE in names else (BASELINE, *names)
     seeds = parse_seeds(args.seeds)
     methods, train = parse_settings(args.settings, names)
     executor = options.executor(args)
     plan = Plan.create(
-        args.tasks,
+        options.tasks(args),
         args.model,
         methods,
         seeds,

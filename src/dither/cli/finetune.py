@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     """Make the run, or read it where it is finished, and print it."""
     from dither.bench.finetune import finetune
     from dither.bench.plan import Plan
-    from dither.bench.settings import check_seed, parse_settings
+    from dither.bench.settings import check_seed, parse_settings, spelled_arm
     from dither.cli.tables import print_run
 
-    methods, train = parse_settings(args.settings, (args.method,))
+    methods, train = parse_settings(args.settings, (spelled_arm(args.method),))
     plan = Plan.create(
         [args.task],
         args.model,

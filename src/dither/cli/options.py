@@ -8,6 +8,23 @@ if TYPE_CHECKING:
     from dither.bench.executors import Executor
 
 
+def add_tasks(parser: argparse.ArgumentParser) -> None:
+    """TASK..., --train-fraction."""
+    parser.add_argument(
+        "tasks",
+        nargs="+",
+        metavar="TASK",
+        help="a task (see `dither tasks`) or a TOML file; trained otherwise as "
+        "glue/rte@learning_rate=3e-5,epochs=5",
+    )
+    parser.add_argument(
+        "--train-fraction",
+        metavar="SHARES",
+        help="also with less data: shares of the train split such as 0.1,0.2,0.5,1.0, each a row of the "
+        "table; smaller shares lie within greater ones, and labels keep their proportions",
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """--model, --dtype."""
     parser.add_argument(
@@ -98,6 +115,16 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def tasks(args: argparse.Namespace) -> list[str]:
+    """The tasks asked for, each with every fraction of its train split."""
+    from dither.bench.settings import parse_fractions, with_settings
+
+    if args.train_fraction is None:
+        return list(args.tasks)
+    shares = parse_fractions(args.train_fraction)
+    return [with_settings(task, train_fraction=share) for task in args.tasks for share in shares]
 
 
 def languages(args: argparse.Namespace) -> tuple[str, ...]:

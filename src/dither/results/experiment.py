@@ -13,7 +13,8 @@ from dither.results.runs import RunSpec, without_one_process
 _FIXED = ("kind", "model_digest", "threads", "processes", "dtype", "recipe_version")
 MULTILINGUAL = "multilingual"
 """Under this name stand a method's settings that differ on tasks of several languages, if there are such."""
-_TASK_KEYS = {"task_digest", "data_digest"}
+_TASK_KEYS = ("task_digest", "data_digest")
+_ROWS = "rows"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,10 @@ class Experiment:
         kind: what made it: ``compare``, ``finetune``, ``sweep``, ...
         model: the model as the user typed it; for people, never compared.
         model_digest: hash of the model's files.
-        tasks: task -> ``{"task_digest": ..., "data_digest": ...}``.
-        methods: method (or an arm of a sweep) -> its settings; under `MULTILINGUAL` those that differ on
-            tasks of several languages, once the plan has such a task.
+        tasks: task -> ``{"task_digest": ..., "data_digest": ..., "rows": {split: number, ...}}``; the rows
+            may be missing.
+        methods: method, with what its name sets (``pats@beta=0.98``) -> its settings; under `MULTILINGUAL`
+            those that differ on tasks of several languages, once the plan has such a task.
         train_settings: what the user set of the training run, for all tasks.
         threads: CPU threads of a run, of at least 1.
         dtype: the number format the model is held in.
@@ -44,7 +46,7 @@ class Experiment:
     kind: str
     model: str
     model_digest: str
-    tasks: dict[str, dict[str, str]]
+    tasks: dict[str, dict[str, Any]]
     methods: dict[str, dict[str, Any]]
     train_settings: dict[str, Any]
     threads: int
@@ -66,7 +68,7 @@ class Experiment:
         for name, settings in self.methods.items():
             cj.check_object(settings, f"Experiment.methods[{name!r}]")
         for name, digests in self.tasks.items():
-            if not isinstance(digests, dict) or digests.keys() != _TASK_KEYS:
+            if not isinstance(digests, dict) or digests.keys() - {_ROWS} != set(_TASK_KEYS):
                 raise LedgerError(
                     f"Experiment.tasks[{name!r}] is {digests!r}; it must be a dict with the keys "
                     "task_digest and data_digest."
@@ -112,7 +114,8 @@ class Experiment:
                 if name not in new_items:
                     lines.append(f"{group}: {name} belongs to the folder's plan and is missing now")
                 else:
-                    known = {key: new_items[name][key] for key in {MULTILINGUAL} & new_items[name].keys()}
+                    later = {MULTILINGUAL, _ROWS} & new_items[name].keys()
+                    known = {key: new_items[name][key] for key in later}
                     lines += _leaf_differences(f"{group}[{name}]", known | value, new_items[name])
         missing = [seed for seed in self.seeds if seed not in new.seeds]
         if missing:
@@ -137,7 +140,8 @@ class Experiment:
         if spec.seed not in self.seeds:
             raise LedgerError(f"The run ({spec}) has a seed outside the plan; it has {_listed(self.seeds)}.")
         planned = {name: getattr(self, name) for name in _FIXED if name != "kind"}
-        for name, value in {**planned, **self.tasks[spec.task]}.items():
+        digests = {name: self.tasks[spec.task][name] for name in _TASK_KEYS}
+        for name, value in {**planned, **digests}.items():
             if getattr(spec, name) != value:
                 raise LedgerError(
                     f"The run ({spec}) has {name} {getattr(spec, name)!r}, but the plan of this folder says "
