@@ -46,6 +46,7 @@ def make_runs(
     executor: Executor | None = None,
     margin: float | None = None,
     tensorboard: bool = False,
+    kind: str = "compare",
     progress: Progress = lambda result, done, total: None,
 ) -> None:
     """Make the runs of a plan that its output folder does not hold yet.
@@ -62,6 +63,7 @@ def make_runs(
         margin: of the equivalence test, in points; None for no such test. It belongs to the plan: a
             folder keeps the one that it was made with.
         tensorboard: write curves below `out/tensorboard`.
+        kind: of the experiment that the folder is for.
         progress: called with each result, the number of runs done and of all.
 
     Raises:
@@ -84,7 +86,7 @@ def make_runs(
     if not group.leads:
         follow(plan.requests(), group)
         return
-    with Ledger.create_or_resume(out, plan.experiment("compare", margin=margin)) as ledger:
+    with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
         requests = list(plan.requests())
         there = set(ledger.finished_ids())
         missing = [request for request in requests if request.spec.id not in there]
@@ -143,7 +145,7 @@ def look(out: str | Path, *, record: bool = True) -> Comparison:
     )
     complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)
     unrecorded = _record_look(out) if record and complete else ()
-    return Comparison(analysis, results, len(planned), (*mixed, *_failures(results), *unrecorded))
+    return Comparison(analysis, results, len(planned), (*mixed, *failures(results), *unrecorded))
 
 
 def _record_look(out: str | Path) -> tuple[str, ...]:
@@ -175,7 +177,7 @@ def _score(result: RunResult, examples: int) -> Score:
     )
 
 
-def _failures(results: Sequence[RunResult]) -> tuple[str, ...]:
+def failures(results: Sequence[RunResult]) -> tuple[str, ...]:
     """A sentence for each of the first failed runs, and how many more there are."""
     failed = [f"failed run: {row.spec}: {row.failure}" for row in results if row.status == "failed"]
     more = len(failed) - SHOWN_FAILURES

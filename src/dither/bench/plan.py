@@ -39,6 +39,7 @@ class Plan:
         dtype: of the weights.
         data_dir: folder of local data, or None for the Hub.
         processes: that make each run together.
+        batches: of train rows on which every run's sensitivities are measured at its end; 0 measures nothing.
     """
 
     source: ModelSource
@@ -51,6 +52,7 @@ class Plan:
     dtype: str = "float32"
     data_dir: str | None = None
     processes: int = 1
+    batches: int = 0
 
     @classmethod
     def create(
@@ -171,7 +173,7 @@ class Plan:
             recipe_version=RECIPE_VERSION,
             processes=self.processes,
         )
-        return RunRequest(spec, task, self.source, self.data_dir)
+        return RunRequest(spec, task, self.source, self.data_dir, batches=self.batches)
 
 
 def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

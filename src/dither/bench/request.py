@@ -20,6 +20,7 @@ class RunRequest:
         output_dir: where checkpoints and the final model go; None keeps neither.
         tensorboard: folder for TensorBoard's curves, or None.
         progress: show the Trainer's progress bar.
+        batches: of train rows on which sensitivity is measured at the end; 0 measures nothing.
     """
 
     spec: RunSpec
@@ -29,6 +30,7 @@ class RunRequest:
     output_dir: str | None = None
     tensorboard: str | None = None
     progress: bool = False
+    batches: int = 0
 
     @property
     def recipe(self) -> Recipe:

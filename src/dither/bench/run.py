@@ -13,6 +13,7 @@ from pathlib import Path
 from dither.bench.encoding import encode
 from dither.bench.environment import environment
 from dither.bench.evaluation import evaluate
+from dither.bench.measurements import Measurer
 from dither.bench.models import save_model
 from dither.bench.request import RunRequest
 from dither.bench.training import make_trainer, newest_checkpoint
@@ -32,7 +33,8 @@ def run(request: RunRequest) -> RunResult:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     encoded = encode(request)
-    trainer, callback = make_trainer(request, encoded)
+    measurer = Measurer(request, encoded)
+    trainer, callback = make_trainer(request, encoded, loaded=measurer.keep_start)
     resume = newest_checkpoint(request)
     trainer.train(resume_from_checkpoint=resume)
     history = [row for row in trainer.state.log_history if "loss" in row or "train_loss" in row]
@@ -51,6 +53,7 @@ def run(request: RunRequest) -> RunResult:
         predictions=predictions,
         history=history,
         record={family: row.to_json() for family, row in callback.records.items()} or None,
+        measurements=measurer.measure(trainer, callback.records.values()),
         environment=environment(request.spec.threads),
         seconds=time.perf_counter() - clock,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

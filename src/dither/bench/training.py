@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,16 @@ def require_tensorboard() -> None:
         raise ImportError("--tensorboard needs TensorBoard: pip install 'dither[tensorboard]'")
 
 
-def make_trainer(request: RunRequest, encoded: Encoded) -> tuple[Any, Any]:
-    """A Trainer with everything the run needs, and the callback that adds the noise."""
+def make_trainer(
+    request: RunRequest, encoded: Encoded, *, loaded: Callable[[Any], None] = lambda model: None
+) -> tuple[Any, Any]:
+    """A Trainer with everything the run needs, and the callback that adds the noise.
+
+    Args:
+        request: the run.
+        encoded: its data.
+        loaded: called with each model that the Trainer loads, before any noise and any checkpoint.
+    """
     import torch
     from transformers import PrinterCallback, Trainer
 
@@ -37,9 +46,15 @@ def make_trainer(request: RunRequest, encoded: Encoded) -> tuple[Any, Any]:
     arguments = _arguments(request, torch.cuda.is_available())
     _check_processes(request.spec, arguments.world_size)
     torch.set_num_threads(request.spec.threads)  # after accelerate, which sets them where there are processes
-    trainer = Trainer(
+
+    def model_init() -> Any:
         # The Trainer seeds torch before it calls this, so the head is drawn from the run's seed.
-        model_init=lambda: load_model(request.source, request.task, request.spec.dtype),
+        model = load_model(request.source, request.task, request.spec.dtype)
+        loaded(model)
+        return model
+
+    trainer = Trainer(
+        model_init=model_init,
         args=arguments,
         train_dataset=encoded.features[request.task.train],
         data_collator=head.collator(tokenizer),

@@ -27,24 +27,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    options.add_tasks(parser)
-    options.add_model(parser)
-    parser.add_argument(
-        "--methods",
-        default="none,noisytune,pats",
-        metavar="NAMES",
-        help="comma-separated, see `dither methods`; with settings of its own as "
-        "pats@noise_lambda=0.1,beta=0.98; 'none' is always among them (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seeds", default="0-8", metavar="SEEDS", help="such as 0-8 or 0,3,7-9 (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help="output folder, new or of this comparison"
-    )
-    options.add_data(parser)
-    options.add_settings(parser)
-    options.add_execution(parser)
+    options.add_runs(parser, seeds="0-8")
     parser.add_argument(
         "--margin",
         type=float,
@@ -58,31 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table."""
-    from dither.bench.compare import BASELINE, look, make_runs
+    from dither.bench.compare import look, make_runs
     from dither.bench.group import Group
-    from dither.bench.plan import Plan
-    from dither.bench.settings import parse_arms, parse_seeds, parse_settings
     from dither.cli.progress import run_progress
     from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
     Rule(margin=args.margin)  # a bad margin is found before the runs
-    names = parse_arms(args.methods)
-    names = names if BASELINE in names else (BASELINE, *names)
-    seeds = parse_seeds(args.seeds)
-    methods, train = parse_settings(args.settings, names)
     executor = options.executor(args)
-    plan = Plan.create(
-        options.tasks(args),
-        args.model,
-        methods,
-        seeds,
-        train_settings=train,
-        threads=args.threads,
-        dtype=args.dtype,
-        data_dir=args.data_dir,
-        languages=options.languages(args),
-    )
+    plan = options.plan(args)
     with run_progress() as progress:
         make_runs(
             plan,

@@ -6,6 +6,34 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dither.bench.executors import Executor
+    from dither.bench.plan import Plan
+
+
+def add_runs(parser: argparse.ArgumentParser, *, seeds: str) -> None:
+    """TASK..., --methods, --seeds, --out, and all that runs need beside.
+
+    Args:
+        parser: of the command.
+        seeds: the default.
+    """
+    add_tasks(parser)
+    add_model(parser)
+    parser.add_argument(
+        "--methods",
+        default="none,noisytune,pats",
+        metavar="NAMES",
+        help="comma-separated, see `dither methods`; with settings of its own as "
+        "pats@noise_lambda=0.1,beta=0.98; 'none' is always among them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds", default=seeds, metavar="SEEDS", help="such as 0-8 or 0,3,7-9 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="output folder, new or of this very experiment"
+    )
+    add_data(parser)
+    add_settings(parser)
+    add_execution(parser)
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +153,29 @@ def tasks(args: argparse.Namespace) -> list[str]:
         return list(args.tasks)
     shares = parse_fractions(args.train_fraction)
     return [with_settings(task, train_fraction=share) for task in args.tasks for share in shares]
+
+
+def plan(args: argparse.Namespace) -> "Plan":
+    """The plan of the runs asked for, everything loaded and checked; plain fine-tuning is in it."""
+    from dither.bench.compare import BASELINE
+    from dither.bench.plan import Plan
+    from dither.bench.settings import parse_arms, parse_seeds, parse_settings
+
+    names = parse_arms(args.methods)
+    names = names if BASELINE in names else (BASELINE, *names)
+    seeds = parse_seeds(args.seeds)
+    methods, train = parse_settings(args.settings, names)
+    return Plan.create(
+        tasks(args),
+        args.model,
+        methods,
+        seeds,
+        train_settings=train,
+        threads=args.threads,
+        dtype=args.dtype,
+        data_dir=args.data_dir,
+        languages=languages(args),
+    )
 
 
 def languages(args: argparse.Namespace) -> tuple[str, ...]:

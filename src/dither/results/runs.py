@@ -101,7 +101,7 @@ class RunSpec:
 class RunResult:
     """What came out of one run, finished or failed.
 
-    NaN and infinities are kept in metrics, predictions and history (a diverged run has them), not in scores.
+    NaN and infinities are kept in all that is measured (a diverged run has them), but not in scores.
 
     Args:
         spec: what determined the run.
@@ -113,6 +113,7 @@ class RunResult:
         predictions: evaluation split -> one JSON value per example; None where they were not loaded.
         history: the logged losses, a dict per entry.
         record: what was noised, the JSON of a `dither.Record`; None for a method without noise.
+        measurements: of the weights at the end (`dither.bench.measurements`); None where none were asked for.
         environment: versions, device, cpu, ...: what should be equal in all runs. No host name.
         seconds: wall-clock time, of at least 0.
         peak_memory_mb: peak memory in MiB; None if unknown.
@@ -131,6 +132,7 @@ class RunResult:
     predictions: dict[str, list[Any]] | None = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     record: dict[str, Any] | None = None
+    measurements: dict[str, Any] | None = None
     environment: dict[str, Any]
     seconds: float
     peak_memory_mb: float | None = None
@@ -142,8 +144,9 @@ class RunResult:
         self._check_status()
         for name in ("metrics", "environment"):
             _set(self, name, cj.check_object(getattr(self, name), f"RunResult.{name}"))
-        if self.record is not None:
-            _set(self, "record", cj.check_object(self.record, "RunResult.record"))
+        for name in ("record", "measurements"):
+            if (value := getattr(self, name)) is not None:
+                _set(self, name, cj.check_object(value, f"RunResult.{name}"))
         self._check_tables()
         _set(self, "seconds", cj.check_number(self.seconds, "RunResult.seconds", least=0))
         if self.peak_memory_mb is not None:
@@ -194,7 +197,7 @@ class RunResult:
     @classmethod
     def from_json(cls, text: str, *, where: str = "The run's result") -> RunResult:
         """Return the result that `to_json` wrote; `LedgerError`, beginning with `where`, if it is none."""
-        document = cj.keywords(cls, cj.decode(text, where), where)
+        document = cj.keywords(cls, cj.decode(text, where), where, optional="measurements")
         return cls(**{**document, "spec": RunSpec.from_document(document["spec"], where)})
 
     def without_predictions(self) -> RunResult:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from dither.stats.multiplicity import holm as holm
     from dither.stats.power import minimum_detectable_effect as minimum_detectable_effect
     from dither.stats.power import pairs_needed as pairs_needed
+    from dither.stats.rank_correlation import RankCorrelation as RankCorrelation
+    from dither.stats.rank_correlation import partial_spearman as partial_spearman
+    from dither.stats.rank_correlation import spearman as spearman
     from dither.stats.rule import Rule as Rule
     from dither.stats.scores import Score as Score
     from dither.stats.signflip import SignFlip as SignFlip
@@ -40,6 +43,7 @@ _HOMES = {
     "Analysis": "tables",
     "Comparison": "tables",
     "MacroAverage": "tables",
+    "RankCorrelation": "rank_correlation",
     "Rule": "rule",
     "Score": "scores",
     "SignFlip": "signflip",
@@ -50,7 +54,9 @@ _HOMES = {
     "holm": "multiplicity",
     "minimum_detectable_effect": "power",
     "pairs_needed": "power",
+    "partial_spearman": "rank_correlation",
     "sign_flip": "signflip",
+    "spearman": "rank_correlation",
     "t_interval": "intervals",
 }
 
