@@ -23,11 +23,16 @@ def tiny(kind: str, **changes: Any) -> Any:
     if kind.startswith("GPT2"):
         sizes = {"vocab_size": 20, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 16}
         sizes |= {"bos_token_id": 0, "eos_token_id": 1}
+    if kind.startswith("DistilBert"):
+        sizes = {"vocab_size": 20, "dim": 8, "hidden_dim": 12, "n_layers": 2, "n_heads": 2, "pad_token_id": 0}
+    if kind.startswith("T5"):
+        sizes = {"vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 2, "num_heads": 2}
+        sizes |= {"decoder_start_token_id": 0}
     if kind.startswith("Llama"):
         sizes |= {"num_key_value_heads": 1, "bos_token_id": 1, "eos_token_id": 2}
-    kinds = {"Bert": "BertConfig", "GPT2": "GPT2Config", "Llama": "LlamaConfig"}
-    config_name = next(name for prefix, name in kinds.items() if kind.startswith(prefix))
-    config = getattr(transformers, config_name)(**sizes | changes)
+    kinds = ("Bert", "DistilBert", "GPT2", "Llama", "Roberta", "T5")
+    family = next(name for name in kinds if kind.startswith(name))
+    config = getattr(transformers, f"{family}Config")(**sizes | changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return getattr(transformers, kind)(config)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import random
 from dataclasses import asdict, replace
 
@@ -157,3 +158,18 @@ def test_arrays_are_refused_with_the_way_out():
     assert result(metrics={"validation": {"f1": numpy.float64(0.5)}}).metrics == {"validation": {"f1": 0.5}}
     with pytest.raises(LedgerError, match=r"validation.f1 is a numpy.float32, .* turn it into a plain value"):
         result(metrics={"validation": {"f1": numpy.float32(0.5)}})
+
+
+def test_measurements_come_back_and_may_be_missing_in_older_results():
+    measured = {"norms": [{"type": "head", "change": math.nan}], "sensitivity": {"batches": 16}}
+    back = RunResult.from_json(result(measurements=measured).to_json())
+    assert math.isnan(back.measurements["norms"][0].pop("change"))
+    assert back.measurements["sensitivity"] == {"batches": 16}
+    older = json.loads(result().to_json())
+    assert older.pop("measurements") is None
+    assert RunResult.from_json(json.dumps(older)) == result()
+
+
+def test_measurements_that_are_no_object_are_refused():
+    with pytest.raises(LedgerError, match=r"RunResult\.measurements is a list; it must be a dict"):
+        result(measurements=[1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 LEAST = 4
 """Runs that an interval needs, beside one for each further arm."""
@@ -99,10 +99,17 @@ def _centred_ranks(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.floa
     finite = np.isfinite(x) & np.isfinite(y)
     if finite.sum() < 3:
         return None
-    ranks = tuple(stats.rankdata(values[finite]) for values in (x, y))
+    ranks = tuple(_ranks(values[finite]) for values in (x, y))
     if any(np.ptp(values) == 0 for values in ranks):
         return None
     return tuple(values - values.mean() for values in ranks)
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From 1; equal values share their mean rank."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return mean[places]
 
 
 def _interval(value: float, n: int, confidence: float) -> tuple[float, float]:
