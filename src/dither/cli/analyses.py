@@ -18,10 +18,12 @@ _LEGEND = (
     "parentheses ‖noise‖ / ‖W_0‖. Change of norms: | ‖W_end‖ − ‖W_0‖ | / ‖W_0‖. Sensitivity: mean of |w·g| "
     "over train batches, without dropout; small: share below a hundredth of the mean; zeros: share of exact "
     "zeros. More concentrated is a higher Gini, a higher share, a lower entropy. Correlation: Spearman's, of "
-    "score and whole model, with Bonett and Wright's 95 % interval; 'all' ranks within each method and task, "
-    "and its interval takes runs for independent. Many intervals are shown and none is adjusted for that."
+    "score and whole model, with Bonett and Wright's 95 % interval, which a perfect order lacks; 'all' ranks "
+    "within each method and task, and its interval takes runs for independent. Many intervals are shown and "
+    "none is adjusted for that."
 )
 _FEW = "A correlation needs 3 runs of a method and its interval 4; give more --seeds."
+_ENOUGH = 4
 
 
 def print_analyses(analyses: "Analyses", *, as_json: bool) -> None:
@@ -38,7 +40,7 @@ def print_analyses(analyses: "Analyses", *, as_json: bool) -> None:
     for table in _tables(analyses):
         console.print(table)
         console.print()
-    if any(math.isnan(row["interval"][0]) for row in analyses.correlations):
+    if any(row["n"] < _ENOUGH for row in analyses.correlations if row["method"] != "all"):
         console.print(_FEW, highlight=False)
     for text in analyses.warnings:
         console.print(text, highlight=False, markup=False)
