@@ -16,7 +16,6 @@ from dither.results import Ledger, LedgerError, RunResult
 from dither.stats import RankCorrelation, partial_spearman, spearman
 
 KIND = "sensitivity"
-BATCHES = 16
 WHOLE = "whole model"
 NORMS = ("relative_change", "relative_norm_change", "relative_noise")
 MEASURES = ("gini", "share", "entropy")
@@ -48,7 +47,7 @@ class Analyses:
     warnings: tuple[str, ...]
 
 
-def make_measured_runs(plan: Plan, out: str | Path, *, batches: int = BATCHES, **options: Any) -> None:
+def make_measured_runs(plan: Plan, out: str | Path, *, batches: int, **options: Any) -> None:
     """Make the runs of a plan, each with measurements at its end.
 
     Args:

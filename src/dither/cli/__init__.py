@@ -23,6 +23,14 @@ A command's own --help has its options and examples.
 """
 
 
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command, whose indentation argparse forgets."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 4 + max(len(module.__name__.rpartition(".")[2]) for module in _COMMANDS)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line.
 
@@ -37,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Noise-based fine-tuning of pretrained language models: NoisyTune and PATS,\n"
         "and an honest answer to whether it helps on your task.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Overview,
     )
     parser.add_argument("--version", action="version", version=f"dither {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")

@@ -23,7 +23,6 @@ _LEGEND = (
     "none is adjusted for that."
 )
 _FEW = "A correlation needs 3 runs of a method and its interval 4; give more --seeds."
-_ENOUGH = 4
 
 
 def print_analyses(analyses: "Analyses", *, as_json: bool) -> None:
@@ -36,11 +35,13 @@ def print_analyses(analyses: "Analyses", *, as_json: bool) -> None:
     if as_json:
         print_json(_standard(_everything(analyses)))
         return
+    from dither.stats.rank_correlation import LEAST
+
     console = open_console()
     for table in _tables(analyses):
         console.print(table)
         console.print()
-    if any(row["n"] < _ENOUGH for row in analyses.correlations if row["method"] != "all"):
+    if any(row["n"] < LEAST for row in analyses.correlations if row["method"] != "all"):
         console.print(_FEW, highlight=False)
     for text in analyses.warnings:
         console.print(text, highlight=False, markup=False)

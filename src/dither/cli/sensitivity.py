@@ -4,7 +4,7 @@ import argparse
 
 from dither.cli import options
 
-SUMMARY = "measure how far weights move and how sensitivity |w·g| is spread"
+SUMMARY = "measure what weights do: how far they move, how sensitive they are"
 DESCRIPTION = """\
 Fine-tune as `dither compare` does and measure the weights of every run at its end. The tables:
 
