@@ -51,6 +51,14 @@ HEADS: dict[str, dict[str, Any]] = {
         "metrics": ["squad_f1", "exact_match"],
         "primary": ["squad_f1"],
     },
+    "retrieval": {
+        "columns": ["left", "right"],
+        "metrics": ["retrieval_accuracy"],
+        "primary": ["retrieval_accuracy"],
+        "train": None,
+        "train_from": "builtin/entailment",
+        "retrieval": {"layer": 1},
+    },
 }
 
 

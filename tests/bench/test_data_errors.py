@@ -18,6 +18,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "regression": {"left": "a", "right": "b", "score": 1.5},
     "tagging": {"tokens": ["a", "b"], "tags": ["B-X", "O"]},
     "span": {"question": "who", "context": "it is me", "answers": {"text": ["me"], "answer_start": [6]}},
+    "retrieval": {"left": "a", "right": "b"},
 }
 ROWS: list[tuple[str, Any, str]] = [
     ("classification", ["a"], "['a'] is not an object with the columns text"),
@@ -46,6 +47,18 @@ ROWS: list[tuple[str, Any, str]] = [
     ("regression", {"left": "a", "right": "b", "score": float("inf")}, "unknown label inf"),
     ("regression", {"left": "a", "right": "b", "score": "3"}, "unknown label '3'"),
     ("regression", {"left": "a", "right": "b", "score": False}, "unknown label False"),
+    ("retrieval", {"left": "a"}, "no column right (mine/small needs left, right); found left"),
+    (
+        "retrieval",
+        {"left": "a", "right": None},
+        "no text in column right; each source needs its target, unless",
+    ),
+    (
+        "retrieval",
+        {"left": " ", "right": "b"},
+        "no text in column left; each source needs its target, unless",
+    ),
+    ("retrieval", {"left": "a", "right": 3}, "column 'right' holds 3, not a string"),
     ("tagging", {"tokens": "a b", "tags": ["O", "O"]}, "'tokens', 'tags' must hold lists; got 'a b'"),
     ("tagging", {"tokens": ["a"], "tags": ["O", "O"]}, "1 tokens, but 2 tags; one each"),
     ("tagging", {"tokens": ["a"], "tags": ["B-Y"]}, "unknown label 'B-Y'; allowed: 0 O, 1 B-X, 2 I-X"),

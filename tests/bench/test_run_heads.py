@@ -17,6 +17,8 @@ TASKS = {
     "regression": "builtin/similarity",
     "tagging": "builtin/tagging",
     "span": "builtin/question_answering",
+    "retrieval": "builtin/retrieval",
+    "mining": "builtin/mining",
 }
 
 
@@ -27,7 +29,7 @@ def few_rows(monkeypatch) -> None:
 
     def load(task, data_dir):
         data = original(task, data_dir)
-        splits = {name: rows[: FEW[name]] for name, rows in data.splits.items()}
+        splits = {name: rows[: FEW[name.partition(".")[0]]] for name, rows in data.splits.items()}
         return TaskData(splits, data.sources, data.digest)
 
     monkeypatch.setattr(encoding, "load", load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 import dither
 from dither import builtin
 from dither.bench.recipe import Recipe
-from dither.bench.task import HEADS, Task
+from dither.bench.task import Task
+from dither.bench.task_checks import HEADS
 from dither.bench.task_files import available_tasks, load_task
 
 # The official columns, labels and metrics, from the GLUE paper and the data set's card.
@@ -38,12 +40,19 @@ XTREME = {  # and in how many languages
     "mlqa": 7,
     "tydiqa": 9,
 }
+RETRIEVAL = {"tatoeba": 36, "bucc": 4}
+TRANSLATED = {"pawsx": 7, "xnli": 15}
+TRANSFERRED = [name for name in builtin.TASKS if name not in ("retrieval", "mining")]
+DIGESTS = json.loads((Path(__file__).parent / "task_digests.json").read_text(encoding="utf-8"))
 SMALL = {"cola", "mrpc", "stsb", "rte", "wnli"}  # below 10,000 rows
 
 
 def test_the_package_brings_glue_xtreme_and_the_built_in_tasks() -> None:
-    names = {f"glue/{name}" for name in GLUE} | {f"builtin/{name}" for name in builtin.TASKS}
-    assert set(available_tasks()) == names | {f"xtreme/{name}" for name in XTREME} | {"squad"}
+    names = {f"glue/{name}" for name in GLUE} | {f"builtin/{name}" for name in builtin.TASKS} | {"squad"}
+    names |= {f"xtreme/{name}" for name in (*XTREME, *RETRIEVAL)}
+    names |= {f"xtreme/{name}_translate_train" for name in TRANSLATED}
+    names |= {f"builtin/transfer/{name}" for name in TRANSFERRED} | {"builtin/translate_train/entailment"}
+    assert set(available_tasks()) == names
     package = Path(dither.__file__).parent
     assert all(path.is_relative_to(package) for path in available_tasks().values()), (
         "the wheel leaves them out"
@@ -54,7 +63,8 @@ def test_the_package_brings_glue_xtreme_and_the_built_in_tasks() -> None:
 def test_a_task_is_named_by_its_place_and_reads_itself(name: str) -> None:
     task = load_task(name)
     assert task.name == name
-    assert task.splits[task.train] == ("en" if task.languages else "")
+    assert task.splits[task.train_splits[0]] in ("en", "")
+    assert task.learned.languages or task.splits[task.train_splits[0]] == ""
     assert task == load_task(available_tasks()[name])
     assert set(task.primary) <= set(task.metrics)
 
@@ -88,12 +98,18 @@ def test_a_users_own_task_loads_from_its_file(head: str, task_file: Callable[...
     for given in (path, str(path)):
         task = load_task(given)
         assert (task.head, task.folder) == (head, path.parent)
-    assert task.label in (*task.columns, "label", "score")
+    assert task.label in (*task.columns, "label", "score", "")
 
 
 def test_languages_stand_behind_the_split(small_task: Callable[..., Task]) -> None:
     task = small_task(train="train.en", languages=["en", "de"], evaluation={"en": "dev.en", "de": "dev.de"})
     assert task.splits == {"train.en": "en", "dev.en": "en", "dev.de": "de"}
+
+
+def test_no_task_of_the_package_has_changed() -> None:
+    assert {name: load_task(name).digest for name in available_tasks()} == DIGESTS, (
+        "runs of another digest do not compare; if that is meant, raise the task's version"
+    )
 
 
 def test_a_task_does_not_change(small_task: Callable[..., Task]) -> None:

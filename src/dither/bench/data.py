@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from dither import builtin
 from dither.bench.hub import from_hub
 from dither.bench.rows import Row, checked_rows
 from dither.bench.subset import strata
-from dither.bench.task import FORMATS, Task
+from dither.bench.task import Task
+from dither.bench.task_checks import FORMATS
 from dither.bench.task_files import load_task
 
 
@@ -135,6 +137,7 @@ def _folder(task: Task, data_dir: str | Path | None) -> Path | None:
 
 
 def _read(task: Task, split: str, data_dir: str | Path | None) -> tuple[list[Row], Provenance]:
+    task = task.reader(split)
     if split in task.borrowed:
         lender, _, lent = task.borrowed[split].rpartition("/")
         return _read(_lender(task, lender, lent), lent, data_dir)
@@ -158,17 +161,19 @@ def _lender(task: Task, name: str, split: str) -> Task:
 
 
 def _cut(task: Task, splits: dict[str, list[Row]], sources: dict[str, Provenance]) -> None:
-    """Leave in the train split what trains, and put beside it what is held out."""
+    """Leave in each train split what trains, and put beside it what is held out."""
     assert task.subset is not None
-    rows, whole = splits[task.train], sources[task.train]
-    try:
-        parts = task.subset.parts(strata([row[task.label] for row in rows]))
-    except ValueError as error:
-        raise ValueError(f"{whole.place}: {error}") from None
     held = [split for split in task.splits if split not in task.read]
-    for split, part in zip([task.train, *held], parts, strict=False):
-        splits[split] = [rows[number] for number in part]
-        sources[split] = replace(whole, kind="part", rows=len(part))
+    for split, kept_out in zip_longest(task.train_splits, held):
+        rows, whole = splits[split], sources[split]
+        try:
+            parts = task.subset.parts(strata([row[task.learned.label] for row in rows]))
+        except ValueError as error:
+            raise ValueError(f"{whole.place}: {error}") from None
+        for name, part in zip((split, kept_out), parts, strict=True):
+            if name is not None:
+                splits[name] = [rows[number] for number in part]
+                sources[name] = replace(whole, kind="part", rows=len(part))
 
 
 def _check_languages(task: Task, folder: Path) -> None:
@@ -176,11 +181,11 @@ def _check_languages(task: Task, folder: Path) -> None:
     lost = {
         split: language
         for split, language in task.splits.items()
-        if split in task.evaluation.values()
-        and split not in task.borrowed
+        if split not in (*task.always, *task.borrowed)
         and not any((folder / (split + ending)).is_file() for ending in FORMATS)
     }
-    there = [task.splits[split] for split in task.evaluation.values() if split not in lost]
+    evaluated = [task.splits[split] for split in task.evaluation.values()]
+    there = [language for language in evaluated if language not in lost.values()]
     if task.languages and not task.files and lost and there:
         raise FileNotFoundError(
             f"{folder} holds no file for {', '.join(lost)} ({task.name}, .jsonl or .csv, gzip or not); put "
@@ -192,14 +197,14 @@ def _check_learnable(task: Task, splits: dict[str, list[Row]], sources: dict[str
     """Refuse a label that is asked for and never shown: two files with different sets of labels."""
     if task.head != "classification":
         return
-    shown = {row[task.label] for row in splits[task.train]}
+    shown = {row[task.label] for split in task.train_splits for row in splits[split]}
+    places = " or ".join(sources[split].place for split in task.train_splits)
     for split in task.evaluation.values():
         for number, row in enumerate(splits[split], 1):
             if row[task.label] not in shown:
                 raise ValueError(
                     f"{sources[split].place}, row {number}: label {task.labels[row[task.label]]!r} stands in "
-                    f"no row of {sources[task.train].place}, so no run can learn it; take files with the "
-                    "same labels"
+                    f"no row of {places}, so no run can learn it; take files with the same labels"
                 )
 
 

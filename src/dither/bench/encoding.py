@@ -35,10 +35,11 @@ def _encode(request: RunRequest) -> Encoded:
     key = (task.digest, request.spec.data_digest, request.source.digest, max_length)
     if key not in _ENCODED:
         data = load(task, request.data_dir)
-        tokenizer, head = load_tokenizer(request.source), HEADS[task.head]
-        features = {
-            split: head.encode(task, rows, tokenizer, max_length) for split, rows in data.splits.items()
-        }
+        tokenizer = load_tokenizer(request.source)
+        features = {}
+        for split, rows in data.splits.items():
+            reader = task.reader(split)
+            features[split] = HEADS[reader.head].encode(reader, rows, tokenizer, max_length)
         if data.digest != request.spec.data_digest:
             return Encoded(data, features)
         while len(_ENCODED) >= _KEPT:

@@ -8,6 +8,7 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from dither.bench.encoding import Encoded
@@ -71,15 +72,16 @@ class Measurer:
         }
 
     def _features(self) -> list[dict[str, Any]]:
-        """The first inputs of the train split, in its own order: the same for every method and seed."""
-        rows = self._encoded.features[self._request.task.train]
-        return rows[: self._request.batches * self._request.recipe.batch_size]
+        """The first inputs of the train splits, in their own order: the same for every method and seed."""
+        parts = (self._encoded.features[split] for split in self._request.task.train_splits)
+        wanted = self._request.batches * self._request.recipe.batch_size
+        return list(islice(chain.from_iterable(parts), wanted))
 
     def _batches(self, model: "nn.Module", features: list[dict[str, Any]], device: Any) -> Iterator[Any]:
         from dither.bench.heads import HEADS
         from dither.bench.models import load_tokenizer
 
-        collate = HEADS[self._request.task.head].collator(load_tokenizer(self._request.source))
+        collate = HEADS[self._request.task.learned.head].collator(load_tokenizer(self._request.source))
         taken = inspect.signature(model.forward).parameters  # tokenizers may give more, as for the Trainer
         size = self._request.recipe.batch_size
         for at in range(0, len(features), size):

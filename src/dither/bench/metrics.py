@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,22 @@ def _tag_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     return right / max(1, sum(len(truth) for truth in gold))
 
 
+def _tag_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* seems not to be NE tag", category=UserWarning)
+        return _entity_f1(gold, predicted)
+
+
+def _retrieval_accuracy(gold: Sequence[int | None], predicted: Sequence[int | None]) -> float:
+    return sum(true == said for true, said in zip(gold, predicted, strict=True)) / max(1, len(gold))
+
+
+def _mining_f1(gold: Sequence[int | None], predicted: Sequence[int | None]) -> float:
+    right = sum(true is not None and true == said for true, said in zip(gold, predicted, strict=True))
+    both = sum(true is not None for true in gold) + sum(said is not None for said in predicted)
+    return 2 * right / max(1, both)
+
+
 def _answers(score: Callable[..., float], normal: Normal = normalize_answer) -> Function:
     return lambda gold, predicted: score(gold, predicted, normal)
 
@@ -107,6 +124,7 @@ class Metric:
 
 
 _CLASSES, _VALUES, _TAGS, _SPANS = ("classification",), ("regression",), ("tagging",), ("span",)
+_PAIRS = ("retrieval",)
 _BINARY, _MACRO = ({"average": kind, "zero_division": 0} for kind in ("binary", "macro"))
 _TWO = ("two labels", lambda labels: len(labels) == 2)
 _IOB = (
@@ -130,12 +148,22 @@ _ROWS = (
     Metric("pearson", _VALUES, _correlation("pearsonr"), "Pearson correlation"),
     Metric("spearman", _VALUES, _correlation("spearmanr"), "Spearman rank correlation"),
     Metric("entity_f1", _TAGS, _entity_f1, "F1 over whole entities (seqeval)", _IOB),
+    Metric(
+        "tag_f1",
+        _TAGS,
+        _tag_f1,
+        "F1 over runs of one tag, as seqeval takes tags of any kind (XTREME's UD-POS)",
+    ),
     Metric("tag_accuracy", _TAGS, _tag_accuracy, "share of words with the right tag"),
     Metric("lost_words", _TAGS, _lost_words, "share of words cut off at the end: wrong ones", scores=False),
     Metric("squad_f1", _SPANS, _answers(mean_f1), "F1 over the words of the best-fitting gold answer"),
     Metric("exact_match", _SPANS, _answers(exact_share), "share of answers equal to a gold answer"),
     _mlqa("mlqa_f1", mean_f1, "squad_f1 with MLQA's articles, punctuation and words of the language"),
     _mlqa("mlqa_exact_match", exact_share, "exact_match by the rule of mlqa_f1"),
+    Metric(
+        "retrieval_accuracy", _PAIRS, _retrieval_accuracy, "share of sources whose best target is their own"
+    ),
+    Metric("mining_f1", _PAIRS, _mining_f1, "F1 over the pairs that reach the threshold (BUCC)"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ROWS}
 

@@ -1,6 +1,6 @@
 """Whether a model serves a task, seen before the first run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dither.bench.heads import HEADS, Row
@@ -32,11 +32,12 @@ def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtyp
     from dither.methods.plain import Plain
     from dither.methods.targets import targets
 
-    model, tokenizer = load_model(source, task, dtype), load_tokenizer(source)
+    model, tokenizer = load_model(source, task.learned, dtype), load_tokenizer(source)
     for method in methods:
         if not isinstance(method, Plain):
             targets(model, method)
-    HEADS[task.head].encode(task, [], tokenizer, 16)  # a slow tokenizer is refused where words count
+    for each in (task.learned, task):
+        HEADS[each.head].encode(each, [], tokenizer, 16)  # a slow tokenizer is refused where words count
     embeddings = getattr(model.get_input_embeddings(), "num_embeddings", len(tokenizer))
     if len(tokenizer) > embeddings:
         raise ValueError(
@@ -51,15 +52,32 @@ def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtyp
     return min(positions, default=2**31 - 1)
 
 
+def check_layer(source: ModelSource, task: Task) -> None:
+    """Refuse a task of retrieval whose layer a model does not have.
+
+    Raises:
+        ValueError: the model has fewer layers; the message says how many.
+    """
+    from transformers import AutoConfig
+
+    if task.retrieval is None:
+        return
+    config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    try:
+        task.retrieval.layer_of(config.get_text_config().num_hidden_layers)
+    except ValueError as error:
+        raise ValueError(f"task {task.name!r} does not fit model {source.name}: it {error}") from None
+
+
 def check_lengths(
-    source: ModelSource, task: Task, rows: Iterable[Sequence[Row]], *, max_length: int, positions: int
+    source: ModelSource, task: Task, rows: Mapping[str, Sequence[Row]], *, max_length: int, positions: int
 ) -> None:
     """Refuse rows that would reach beyond the positions of a model.
 
     Args:
         source: from `find_model`.
         task: whose rows these are.
-        rows: of every split.
+        rows: of every split, by its name.
         max_length: to which inputs are cut.
         positions: from `check_model`.
 
@@ -69,8 +87,9 @@ def check_lengths(
     if max_length <= positions:
         return
     tokenizer = load_tokenizer(source)
-    for split in rows:
-        inputs = HEADS[task.head].encode(task, split, tokenizer, max_length)
+    for split, each in rows.items():
+        reader = task.reader(split)
+        inputs = HEADS[reader.head].encode(reader, each, tokenizer, max_length)
         if (longest := max(len(one["input_ids"]) for one in inputs)) > positions:
             raise ValueError(
                 f"model {source.name} has {positions} positions, and an input of task {task.name!r} has "

@@ -10,7 +10,7 @@ from typing import Any
 
 from dither.bench.data import TaskData, load
 from dither.bench.group import Group
-from dither.bench.model_checks import check_lengths, check_model
+from dither.bench.model_checks import check_layer, check_lengths, check_model
 from dither.bench.models import ModelSource, find_model
 from dither.bench.request import RunRequest
 from dither.bench.settings import full_settings
@@ -103,15 +103,16 @@ class Plan:
             _check_batch(task.name, replace(task.recipe, **changes).batch_size, group.size)
         source = find_model(model)
         # One task for each kind and size of head, and for each kind of defaults.
-        heads = {(task.head, len(task.labels), bool(task.languages)): task for task in loaded}
+        heads = {(task.learned.head, len(task.learned.labels), bool(task.languages)): task for task in loaded}
         positions = min(
             check_model(source, task, _made(arms_of(task, methods)), dtype=dtype) for task in heads.values()
         )
+        for task in loaded:
+            check_layer(source, task)
         data = {task.name: load(task, data_dir) for task in loaded}
         for task in loaded:
             size = replace(task.recipe, **changes).max_length
-            rows = data[task.name].splits.values()
-            check_lengths(source, task, rows, max_length=size, positions=positions)
+            check_lengths(source, task, data[task.name].splits, max_length=size, positions=positions)
         return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir, group.size)
 
     def experiment(self, kind: str, *, margin: float | None = None) -> Experiment:

@@ -56,16 +56,37 @@ def _answered(row: Row, task: Task) -> Row:
     return dict(zip(task.columns, (question, context, {"text": texts, "answer_start": starts}), strict=True))
 
 
+def _paired(row: Row, task: Task) -> Row:
+    """A source and its target; in mining one of the two may be None, in CSV empty."""
+    texts: Row = {}
+    for column in task.columns:
+        text = None if row[column] is None else _text(row[column], column).strip()
+        texts[column] = text or None
+    lost = [column for column, text in texts.items() if text is None]
+    mined = task.retrieval is not None and task.retrieval.threshold_split
+    if lost and not mined:
+        raise ValueError(
+            f"no text in column {', '.join(lost)}; each source needs its target, unless pairs are mined "
+            "(threshold_split in [retrieval])"
+        )
+    if len(lost) == len(texts):
+        raise ValueError(f"no text in column {' nor in '.join(lost)}; a row has one of them at least")
+    return texts
+
+
+_CHECKS = {"tagging": _tagged, "span": _answered, "retrieval": _paired}
+
+
 def _checked(row: Any, task: Task, first: bool) -> Row:
     """Return the row with the task's columns alone, its label as an id, a number, tag names or answers."""
     if not isinstance(row, Mapping):
         raise ValueError(f"{row!r:.80} is not an object with the columns {', '.join(task.columns)}")
-    needed = dict.fromkeys((*task.columns, task.label))
+    needed = dict.fromkeys(filter(None, (*task.columns, task.label)))
     if missing := [column for column in needed if column not in row]:
         found = f"found {', '.join(map(str, row))}" + ("; is it another task's file?" if first else "")
         raise ValueError(f"no column {', '.join(missing)} ({task.name} needs {', '.join(needed)}); {found}")
-    if task.head in ("tagging", "span"):
-        return (_tagged if task.head == "tagging" else _answered)(dict(row), task)
+    if (check := _CHECKS.get(task.head)) is not None:
+        return check(dict(row), task)
     texts = {column: _text(row[column], column) for column in task.columns}
     return {**texts, task.label: _label(row[task.label], task)}
 

@@ -27,7 +27,21 @@ class Scores:
     constant_score: float
 
 
+def own_answers(task: Task, rows: Sequence[Row]) -> list[int | None]:
+    """For each row of retrieval the first row with its target, None where it lacks a source or a target.
+
+    Targets with the same text cannot be told apart, so they count as one.
+    """
+    source, target = task.columns
+    first: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        first.setdefault(row[target], number)
+    return [None if row[source] is None or row[target] is None else first[row[target]] for row in rows]
+
+
 def _gold(task: Task, rows: Sequence[Row]) -> list[Any]:
+    if task.head == "retrieval":
+        return list(own_answers(task, rows))
     return [row[task.label]["text"] if task.head == "span" else row[task.label] for row in rows]
 
 
@@ -37,9 +51,16 @@ def _majority(values: Iterable[Any], order: Sequence[Any]) -> Any:
 
 
 def constant_predictions(task: Task, train: Sequence[Row], rows: Sequence[Row]) -> list[Any]:
-    """Return the majority label, mean value, majority tag a word, or empty answer of `train` for `rows`."""
+    """Return the majority label, mean value, majority tag a word, or empty answer of `train` for `rows`.
+
+    In retrieval nothing is learned, and one target, the first, answers every source.
+    """
     if not train:
         raise ValueError(f"{task.name}: no train rows; the constant predictor is learned from them")
+    if task.head == "retrieval":
+        source, target = task.columns
+        first = next((number for number, row in enumerate(rows) if row[target] is not None), None)
+        return [None if row[source] is None else first for row in rows]
     gold = _gold(task, train)
     if task.head == "span":
         return [""] * len(rows)
@@ -60,6 +81,8 @@ def _problem(task: Task, truth: Any, value: Any) -> str:
         return "" if isinstance(value, int | float | np.floating | np.integer) else "not a number"
     if task.head == "span":
         return "" if isinstance(value, str) else "not a string"
+    if task.head == "retrieval":
+        return "" if value is None or type(value) is int else "not the number of a row, nor None"
     if not isinstance(value, list | tuple) or len(value) > len(truth):
         return f"not a list of at most {len(truth)} tags"
     return next((f"{tag!r} is not a tag of the task" for tag in value if tag not in task.labels), "")

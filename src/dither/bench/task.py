@@ -2,54 +2,47 @@
 
 import hashlib
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from dither.bench.metrics import METRICS, check_metric, nearest
+from dither.bench.metrics import nearest
 from dither.bench.place import Hub, for_each_language
 from dither.bench.recipe import Recipe
+from dither.bench.retrieval import Retrieval, check_retrieval
 from dither.bench.subset import HELD_OUT, Subset
+from dither.bench.task_checks import check_head, check_names, check_source, check_splits
 from dither.bench.variations import base_of, settings_of, spelled
 
-# What stands in the columns of each head, in order; tagging and span end with the label itself.
-HEADS = {
-    "classification": ("text", "second text (optional)"),
-    "regression": ("text", "second text (optional)"),
-    "tagging": ("tokens", "tags"),
-    "span": ("question", "context", "answers"),
-}
-FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
-_LATER = {"borrowed", "spoken", "renamed", "rows", "subset"}
+_LATER = {"borrowed", "spoken", "renamed", "rows", "train_from", "retrieval", "subset"}
 """Keys that came later: where they are empty, a task keeps the digest that it had without them."""
-_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*", re.ASCII)
-_BORROWED = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
-_SPLIT = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task: what is read, predicted, measured and how it is trained. Made by `load_task` from a TOML file.
 
-    A split is `name` or, when `languages` are given, `name.language`. Training reads one split, each
-    evaluation another: zero-shot transfer is `train = "train.en"` with `evaluation = {de = "test.de"}`, and
-    `"{language}" = "test.{language}"` is one evaluation for each language.
+    A split is `name` or, when `languages` are given, `name.language`. Training reads one split or several,
+    each evaluation another: zero-shot transfer is `train = "train.en"` with `evaluation = {de = "test.de"}`,
+    and `"{language}" = "test.{language}"` is one evaluation for each language. A task with `train_from` has
+    no training of its own: train splits, their head and, by default, the recipe are those of another task.
     """
 
     name: str  # with what `varied` changed, as in "glue/rte@train_fraction=0.1"
     version: int
     summary: str
-    head: str  # one of HEADS
+    head: str  # one of `dither.bench.task_checks.HEADS`
     columns: tuple[str, ...]
     metrics: tuple[str, ...]  # all that are reported
     primary: tuple[str, ...]  # the score is 100 · their mean over all evaluations
-    train: str
     evaluation: Mapping[str, str]  # name -> split
     source: str  # builtin, hub or local
     recipe: Recipe
+    train: str | tuple[str, ...] = ""  # split, or several in order; `{language}` stands for each language
+    train_from: str = ""  # the task whose training this one takes
+    trained: "Task | None" = None  # that task, as loaded
+    retrieval: Retrieval | None = None
     label: str = ""  # column; tagging and span: always the last of `columns`
     labels: tuple[str, ...] = ()  # names in the order of their ids (classification, tagging)
     range: tuple[float, float] | None = None  # least and greatest label (regression)
@@ -68,7 +61,7 @@ class Task:
             object.__setattr__(self, "builtin", self.base.rpartition("/")[2])
         for key in ("evaluation", "borrowed"):
             object.__setattr__(self, key, for_each_language(getattr(self, key), self.languages))
-        for check in (_check_names, _check_head, _check_splits, _check_source):
+        for check in (check_names, check_retrieval, check_head, check_splits, check_source):
             check(self)
 
     @property
@@ -77,9 +70,33 @@ class Task:
         return base_of(self.name)
 
     @property
+    def learned(self) -> "Task":
+        """The task that is trained on: that of `train_from`, or this one."""
+        return self.trained or self
+
+    @property
+    def train_splits(self) -> tuple[str, ...]:
+        """The splits that are trained on, one after the other."""
+        if self.trained:
+            return self.trained.train_splits
+        given = (self.train,) if isinstance(self.train, str) else self.train
+        return tuple(
+            dict.fromkeys(
+                split for text in given for split in for_each_language({text: text}, self.languages)
+            )
+        )
+
+    @property
     def splits(self) -> dict[str, str]:
-        """Every split, train first, with its language ("" without languages)."""
-        return {name: name.partition(".")[2] for name in [self.train, *self.evaluation.values()]}
+        """Every split that is read, train first, with its language ("" without languages)."""
+        evaluated = [*self.evaluation.values()]
+        shown = [self.retrieval.threshold_for(split) for split in evaluated] if self.retrieval else []
+        names = [*self.train_splits, *evaluated, *filter(None, shown)]
+        return {name: name.partition(".")[2] for name in names}
+
+    def reader(self, split: str) -> "Task":
+        """The task that says how the rows of a split are read: `learned` for those of training."""
+        return self.learned if split in self.train_splits else self
 
     @property
     def read(self) -> list[str]:
@@ -90,7 +107,12 @@ class Task:
     @property
     def digest(self) -> str:
         """SHA-256 of all that can change a result: everything but the summary and the folder."""
-        content = {key: value for key, value in asdict(self).items() if key not in ("summary", "folder")}
+        skipped = ("summary", "folder", "trained")
+        content = {key: value for key, value in asdict(self).items() if key not in skipped}
+        splits = self.train_splits
+        content["train"] = splits[0] if len(splits) == 1 else splits
+        if self.trained:
+            content["train"] = self.trained.digest
         for table in (content, content["hub"] or {}):
             for key in _LATER & {key for key, value in table.items() if not value}:
                 del table[key]
@@ -98,6 +120,9 @@ class Task:
 
     def in_languages(self, languages: Sequence[str]) -> "Task":
         """Return the task evaluated in some of its languages alone.
+
+        Of its train splits those remain that are written out, and of those with `{language}` the ones in
+        these languages.
 
         Args:
             languages: of the task, one at least.
@@ -115,7 +140,7 @@ class Task:
                 known = nearest(language, self.languages)
                 raise ValueError(f"task {self.name!r} has no language {language!r}; {known}")
         kept = {name: split for name, split in self.evaluation.items() if self.splits[split] in languages}
-        wanted = {*languages, self.splits[self.train]}
+        wanted = {*languages, *(self.splits[split] for split in self.always)}
         spoken = tuple(language for language in self.languages if language in wanted)
         return self._evaluated(kept, languages=spoken)
 
@@ -151,83 +176,36 @@ class Task:
         }
         changed = {key: value for key, value in asdict(subset).items() if value != getattr(Subset(), key)}
         name = spelled(self.base, {**changed, **chosen})
-        _, dot, language = self.train.partition(".")
-        held = {HELD_OUT: f"{HELD_OUT}{dot}{language}"} if subset.held_out else self.evaluation
+        held = self._held_out() if subset.held_out else self.evaluation
         return self._evaluated(held, name=name, recipe=recipe, subset=subset if changed else None)
+
+    def _held_out(self) -> dict[str, str]:
+        """The evaluations on what is held out of each train split."""
+        if self.trained:
+            raise ValueError(
+                f"held_out: {self.base} trains on {self.trained.name} and is evaluated otherwise"
+            )
+        held = {split: HELD_OUT + split[len(split.partition(".")[0]) :] for split in self.train_splits}
+        if len(set(held.values())) < len(held):
+            raise ValueError(f"held_out: {self.base} has several train splits of one language")
+        return {split.replace(f"{HELD_OUT}.", ""): split for split in held.values()}
 
     def _evaluated(self, evaluation: Mapping[str, str], **changes: Any) -> "Task":
         """Return the task with some of its evaluations, and no word about splits that it no longer reads."""
-        splits = (self.train, *evaluation.values())
-        hub, bases = self.hub, {split.partition(".")[0] for split in splits}
-        if hub is not None:
-            hub = replace(hub, splits={ours: theirs for ours, theirs in hub.splits.items() if ours in bases})
-        borrowed, files = (
-            {split: place for split, place in table.items() if split in splits}
+        hub = replace(self.hub, splits={}) if self.hub else None
+        some = replace(self, evaluation=evaluation, borrowed={}, files={}, hub=hub, **changes)
+        lent, files = (
+            {split: place for split, place in table.items() if split in some.splits}
             for table in (self.borrowed, self.files)
         )
-        return replace(self, evaluation=evaluation, hub=hub, borrowed=borrowed, files=files, **changes)
+        if self.hub is not None:
+            bases = {split.partition(".")[0] for split in some.read}
+            named = {ours: theirs for ours, theirs in self.hub.splits.items() if ours in bases}
+            hub = replace(self.hub, splits=named)
+        return replace(some, borrowed=lent, files=files, hub=hub)
 
-
-def require(held: object, key: str, problem: str) -> None:
-    """Refuse a task whose key has a problem, unless what it needs is held."""
-    if not held:
-        raise ValueError(f"key {key!r}: {problem}")
-
-
-def _check_names(task: Task) -> None:
-    require(_NAME.fullmatch(task.base), "name", f"{task.name!r} is not like 'group/name' (A-Z a-z 0-9 _.-)")
-    require(task.version >= 1, "version", f"{task.version} is below 1")
-    for key, known in (("head", HEADS), ("source", ("builtin", "hub", "local"))):
-        value = getattr(task, key)
-        require(value in known, key, f"unknown {key} {value!r}; {nearest(value, known)}")
-    for key in ("columns", "metrics", "primary", "evaluation", "labels", "languages"):
-        held = list(getattr(task, key))
-        require(held or key in ("labels", "languages"), key, "is empty")
-        require(len({*held, ""}) == len(held) + 1, key, f"holds a repeated or empty name: {held}")
-
-
-def _check_head(task: Task) -> None:
-    last, wanted, got = task.head in ("tagging", "span"), HEADS[task.head], list(task.columns)
-    fits = len(got) == len(wanted) or (len(got) == 1 and not last)
-    require(fits, "columns", f"head {task.head!r} takes {', '.join(wanted)}; got {got}")
-    require(task.label, "label", "is missing")
-    fits = task.label == got[-1] if last else task.label not in got
-    require(fits, "label", f"{task.label!r} must {'end' if last else 'not be in'} the columns {got}")
-    named, (low, high) = task.head in ("classification", "tagging"), task.range or (0, 1)
-    require(not named or len(task.labels) > 1, "labels", f"needs two names at least; got {[*task.labels]}")
-    require(named or not task.labels, "labels", f"head {task.head!r} has none")
-    require((task.range is None) == (task.head != "regression"), "range", "regression needs it, no other")
-    require(-math.inf < low < high < math.inf, "range", f"[{low}, {high}] is not [least, greatest], finite")
-    for name in task.metrics:
-        check_metric(name, task.head, task.labels)
-    for name in task.primary:
-        require(METRICS[name].scores if name in METRICS else True, "primary", f"{name!r} is no score")
-        require(name in task.metrics, "primary", f"{name!r} is not measured; {nearest(name, task.metrics)}")
-
-
-def _check_splits(task: Task) -> None:
-    places = {"train": task.train, **{f"evaluation.{name}": split for name, split in task.evaluation.items()}}
-    endings = tuple(f".{language}" for language in task.languages)
-    for key, split in places.items():
-        require(_SPLIT.fullmatch(split), key, f"split {split!r} is not like 'validation' or 'test.de'")
-        fits = split.endswith(endings) if endings else "." not in split
-        require(fits, key, f"split {split!r} must end in a language; the key 'languages' has {endings}")
-        require(key == "train" or split != task.train, key, f"{split!r} is the train split")
-
-
-def _check_source(task: Task) -> None:
-    for key, source in (("hub", "hub"), ("borrowed", "hub"), ("files", "local"), ("builtin", "builtin")):
-        require(task.source == source or not getattr(task, key), key, f"is for source = {source!r} alone")
-    require(task.hub or task.source != "hub", "hub", "is missing")
-    bases = [split.partition(".")[0] for split in task.read]
-    for split in task.hub.splits if task.hub else ():
-        require(split in bases, f"hub.splits.{split}", f"is no split of the task; {nearest(split, bases)}")
-    for split, text in task.borrowed.items():
-        require(split in task.splits, f"borrowed.{split}", f"is no split; {nearest(split, task.splits)}")
-        require(_BORROWED.fullmatch(text), f"borrowed.{split}", f"{text!r} is not like 'glue/mnli/train'")
-    require(task.files.keys() in (set(), set(task.read)), "files", f"needs all of {task.read}")
-    for split, text in task.files.items():
-        path = PurePosixPath(text)
-        inside = not path.is_absolute() and not {"..", "\\", "\0"} & {*path.parts, *text}
-        require(inside, f"files.{split}", f"{text!r} leaves the folder of the task's file")
-        require(text.endswith(FORMATS), f"files.{split}", f"{text!r} does not end in {', '.join(FORMATS)}")
+    @property
+    def always(self) -> list[str]:
+        """The train splits that stay whatever the languages are: those that are written out, or lent."""
+        given = (self.train,) if isinstance(self.train, str) else self.train
+        return [split for split in self.train_splits if self.trained or split in given]

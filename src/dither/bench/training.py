@@ -2,13 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dither.bench.encoding import Encoded
-from dither.bench.heads import HEADS
+from dither.bench.heads import HEADS, Features
 from dither.bench.models import load_model, load_tokenizer
 from dither.bench.request import RunRequest
 from dither.bench.variations import base_of
@@ -41,7 +41,7 @@ def make_trainer(
 
     method = create_method(base_of(request.spec.method), **request.spec.method_settings)
     callback = NoiseCallback(method)
-    head = HEADS[request.task.head]
+    learned = request.task.learned
     tokenizer = load_tokenizer(request.source)
     arguments = _arguments(request, torch.cuda.is_available())
     _check_processes(request.spec, arguments.world_size)
@@ -49,20 +49,27 @@ def make_trainer(
 
     def model_init() -> Any:
         # The Trainer seeds torch before it calls this, so the head is drawn from the run's seed.
-        model = load_model(request.source, request.task, request.spec.dtype)
+        model = load_model(request.source, learned, request.spec.dtype)
         loaded(model)
         return model
 
     trainer = Trainer(
         model_init=model_init,
         args=arguments,
-        train_dataset=encoded.features[request.task.train],
-        data_collator=head.collator(tokenizer),
+        train_dataset=_joined([encoded.features[split] for split in learned.train_splits]),
+        data_collator=HEADS[learned.head].collator(tokenizer),
         callbacks=[callback],
     )
     if not request.progress:
         trainer.remove_callback(PrinterCallback)  # it prints every log entry
     return trainer, callback
+
+
+def _joined(parts: Sequence[Features]) -> Any:
+    """The inputs of several splits, one split after the other."""
+    from torch.utils.data import ConcatDataset
+
+    return parts[0] if len(parts) == 1 else ConcatDataset(parts)  # type: ignore[arg-type]
 
 
 def _check_processes(spec: RunSpec, started: int) -> None:

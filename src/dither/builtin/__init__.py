@@ -1,4 +1,4 @@
-"""A small world of its own: six tasks in two languages and a tiny pretrained model, without a network.
+"""A small world of its own: eight tasks in two languages and a tiny pretrained model, without a network.
 
 A seeded grammar writes sentences with agreement, negation, sentiment, quantifiers and paraphrase, and labels
 them; the model in ``MODEL_DIR`` was pretrained on its text. It is a default and a test bed, not evidence.

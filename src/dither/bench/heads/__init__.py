@@ -6,7 +6,7 @@ One module a kind of head, each with the functions of `Head`; a task names its k
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from dither.bench.heads import classification, regression, span, tagging
+from dither.bench.heads import classification, regression, retrieval, span, tagging
 from dither.bench.task import Task
 
 Row = dict[str, Any]
@@ -37,5 +37,6 @@ HEADS: dict[str, Head] = {
     "regression": regression,
     "tagging": tagging,
     "span": span,
+    "retrieval": retrieval,
 }
 """By the name that tasks give as `head`."""

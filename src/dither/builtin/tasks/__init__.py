@@ -1,4 +1,4 @@
-"""The six tasks, one for each kind of head, and their splits."""
+"""The eight tasks, one at least for each kind of head, and their splits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from dither.builtin.language import LANGUAGES, Language
 from dither.builtin.tasks import (
     acceptability,
     entailment,
+    mining,
     question_answering,
+    retrieval,
     sentiment,
     similarity,
     tagging,
@@ -41,7 +43,7 @@ class Task:
     train: int
 
 
-_MODULES = (acceptability, sentiment, entailment, similarity, tagging, question_answering)
+_MODULES = (acceptability, sentiment, entailment, similarity, tagging, question_answering, retrieval, mining)
 REGISTRY: dict[str, Task] = {
     module.NAME: Task(module.NAME, module.draw, module.row, module.TRAIN) for module in _MODULES
 }
@@ -51,7 +53,7 @@ def rows(task: str, split: str, lang: str = "en") -> list[dict[str, Any]]:
     """Return the rows of a split; the same bytes everywhere, and row i says the same in every language.
 
     Args:
-        task: One of the six tasks.
+        task: One of the eight tasks.
         split: ``train`` or ``validation``.
         lang: ``en`` (English) or ``xx`` (Lumari).
 
