@@ -1,4 +1,4 @@
-"""F1 over runs of tags as XTREME reports it for parts of speech: that of seqeval, with its oddities by hand."""
+"""F1 over runs of tags, as XTREME reports it for parts of speech: that of seqeval, with its oddities."""
 
 from __future__ import annotations
 

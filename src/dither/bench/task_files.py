@@ -18,7 +18,7 @@ from dither.bench.variations import settings_of
 _PAIR = tuple[float, float] | None
 _SPLITS = str | tuple[str, ...]
 _TABLES: dict[object, type] = {Recipe: Recipe, Hub | None: Hub, Retrieval | None: Retrieval}
-NONE: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _KINDS: dict[object, tuple[str, type, set[type]]] = {  # field -> what TOML must hold: container, items
     str: ("a string", str, set()),
     int: ("an integer", int, set()),
@@ -48,7 +48,9 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     return tuple(value) if outer is list else value
 
 
-def _build(kind: type, table: Mapping[str, Any], *, given: Mapping[str, Any] = NONE, prefix: str = "") -> Any:
+def _build(
+    kind: type, table: Mapping[str, Any], *, given: Mapping[str, Any] = _NOTHING, prefix: str = ""
+) -> Any:
     """Make a dataclass from a TOML table, whose keys are its fields: none unknown, none missing.
 
     What is `given` stands for keys that the table lacks.
@@ -69,7 +71,7 @@ def _trained(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """The task that another one is trained as, and its recipe; nothing where it trains itself."""
     name = table.get("train_from")
     if not isinstance(name, str):
-        return NONE
+        return _NOTHING
     require(
         name != table.get("name"), "train_from", f"{name!r} is this task itself; name the one to train on"
     )
