@@ -1,4 +1,4 @@
-"""F1 over runs of tags, as XTREME reports it for parts of speech: that of seqeval, with its oddities."""
+"""F1 over runs of tags, as XTREME reports it for parts of speech: that of seqeval, by hand."""
 
 from __future__ import annotations
 
