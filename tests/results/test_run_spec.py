@@ -173,3 +173,17 @@ def test_measurements_come_back_and_may_be_missing_in_older_results():
 def test_measurements_that_are_no_object_are_refused():
     with pytest.raises(LedgerError, match=r"RunResult\.measurements is a list; it must be a dict"):
         result(measurements=[1])
+
+
+def test_results_from_before_steps_were_timed_come_back():
+    one = result()
+    document = json.loads(one.to_json())
+    assert document.pop("step_seconds") is None
+    assert RunResult.from_json(json.dumps(document)) == one
+    timed = result(step_seconds=1.25)
+    assert RunResult.from_json(timed.to_json()).step_seconds == 1.25
+
+
+def test_a_time_below_zero_is_refused():
+    with pytest.raises(LedgerError, match=r"RunResult.step_seconds is -1; it must be at least 0"):
+        result(step_seconds=-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
@@ -106,14 +107,14 @@ def _untagged(item: dict[str, Any]) -> Any:
     return float(item[_FLOAT_TAG]) if _FLOAT_TAG in item else item
 
 
-def keywords(cls: type, document: Any, where: str, *, optional: str = "") -> dict[str, Any]:
+def keywords(cls: type, document: Any, where: str, *, optional: Collection[str] = ()) -> dict[str, Any]:
     """Return `document` if it has exactly the fields of the dataclass `cls`.
 
     Args:
         cls: the dataclass.
         document: a decoded JSON value.
         where: what it is, for messages.
-        optional: a field that may be missing: it has a default, and documents without it mean that.
+        optional: fields that may be missing: they have defaults, and documents without them mean those.
 
     Raises:
         LedgerError: it is no JSON object, or a field is missing or unknown.
@@ -121,7 +122,7 @@ def keywords(cls: type, document: Any, where: str, *, optional: str = "") -> dic
     if not isinstance(document, dict):
         raise LedgerError(f"{where} holds a {type(document).__name__} instead of a JSON object.")
     wanted = {field.name for field in fields(cls)}
-    missing, unknown = sorted(wanted - document.keys() - {optional}), sorted(document.keys() - wanted)
+    missing, unknown = sorted(wanted - document.keys() - set(optional)), sorted(document.keys() - wanted)
     if missing or unknown:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has the unknown {', '.join(unknown)}"] if unknown else []

@@ -93,7 +93,7 @@ class Experiment:
     @classmethod
     def from_document(cls, document: Any, where: str) -> Experiment:
         """Return the experiment of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional="processes"))
+        return cls(**cj.keywords(cls, document, where, optional=("processes",)))
 
     def differences(self, new: Experiment) -> list[str]:
         """Return what forbids `new` to go on with this experiment, a line per setting; empty if nothing.

@@ -91,7 +91,7 @@ class RunSpec:
     @classmethod
     def from_document(cls, document: Any, where: str) -> RunSpec:
         """Return the spec of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional="processes"))
+        return cls(**cj.keywords(cls, document, where, optional=("processes",)))
 
     def __str__(self) -> str:
         return f"{self.task}, {self.method}, seed {self.seed}"
@@ -116,6 +116,7 @@ class RunResult:
         measurements: of the weights at the end (`dither.bench.measurements`); None where none were asked for.
         environment: versions, device, cpu, ...: what should be equal in all runs. No host name.
         seconds: wall-clock time, of at least 0.
+        step_seconds: the part of it in training steps; None if unknown.
         peak_memory_mb: peak memory in MiB; None if unknown.
         started: ISO 8601 in UTC, such as ``2026-01-31T12:00:00+00:00``.
 
@@ -135,6 +136,7 @@ class RunResult:
     measurements: dict[str, Any] | None = None
     environment: dict[str, Any]
     seconds: float
+    step_seconds: float | None = None
     peak_memory_mb: float | None = None
     started: str
 
@@ -149,9 +151,9 @@ class RunResult:
                 _set(self, name, cj.check_object(value, f"RunResult.{name}"))
         self._check_tables()
         _set(self, "seconds", cj.check_number(self.seconds, "RunResult.seconds", least=0))
-        if self.peak_memory_mb is not None:
-            memory = cj.check_number(self.peak_memory_mb, "RunResult.peak_memory_mb", least=0)
-            _set(self, "peak_memory_mb", memory)
+        for name in ("step_seconds", "peak_memory_mb"):
+            if getattr(self, name) is not None:
+                _set(self, name, cj.check_number(getattr(self, name), f"RunResult.{name}", least=0))
         _set(self, "started", check_time(self.started, "RunResult.started"))
 
     def _check_status(self) -> None:
@@ -197,7 +199,8 @@ class RunResult:
     @classmethod
     def from_json(cls, text: str, *, where: str = "The run's result") -> RunResult:
         """Return the result that `to_json` wrote; `LedgerError`, beginning with `where`, if it is none."""
-        document = cj.keywords(cls, cj.decode(text, where), where, optional="measurements")
+        later = ("measurements", "step_seconds")
+        document = cj.keywords(cls, cj.decode(text, where), where, optional=later)
         return cls(**{**document, "spec": RunSpec.from_document(document["spec"], where)})
 
     def without_predictions(self) -> RunResult:
