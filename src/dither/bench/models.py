@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.heads import HEADS
+from dither.bench.kept_weights import keep_weights, kept_weights
 from dither.bench.model_files import BUILTIN, ModelSource, find_model
 from dither.bench.task import Task
 from dither.core.names import canonical_name
@@ -73,27 +74,52 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
     import torch
     import transformers
 
-    head = HEADS[task.head]
-    auto = getattr(transformers, head.AUTO_MODEL)
+    kind = HEADS[task.head].AUTO_MODEL
+    kept = kept_weights(source.digest, dtype, kind)
     with _quiet(transformers), _explained(source, task):
-        model, report = auto.from_pretrained(
-            source.folder,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            key_mapping=_backbone_keys(auto, source),
-            **head.config(task),
-        )
+        made = _from_file(source, task, dtype) if kept is None else kept.model(_config(source, task, dtype))
+    model, report = made
     _refuse_random_backbone(source, model, report["missing_keys"])
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise ValueError(f"model {source.name}: tensor {name!r} holds NaN or infinite values")
+    if kept is None:
+        for name, parameter in model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise ValueError(f"model {source.name}: tensor {name!r} holds NaN or infinite values")
+        keep_weights(source.digest, dtype, kind, model=model, missing=report["missing_keys"])
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     model.config.__dict__.pop("dither", None)
     return model
+
+
+def _from_file(source: ModelSource, task: Task, dtype: str) -> tuple[Any, dict[str, Any]]:
+    import torch
+    import transformers
+
+    head = HEADS[task.head]
+    auto = getattr(transformers, head.AUTO_MODEL)
+    model, report = auto.from_pretrained(
+        source.folder,
+        dtype=getattr(torch, dtype),
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        key_mapping=_backbone_keys(auto, source),
+        **head.config(task),
+    )
+    return model, report
+
+
+def _config(source: ModelSource, task: Task, dtype: str) -> Any:
+    """The config that a model gets which is read from the file."""
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(
+        source.folder, local_files_only=True, trust_remote_code=False, **HEADS[task.head].config(task)
+    )
+    config.dtype = getattr(torch, dtype)
+    return config
 
 
 def _backbone_keys(auto: Any, source: ModelSource) -> dict[str, str] | None:
