@@ -61,7 +61,7 @@ def test_tags_stand_at_the_first_token_of_each_word(small_task):
     rows = [{"tokens": ["a", "playing", "cat"], "tags": ["O", "B-X", "I-X"]}, {"tokens": [], "tags": []}]
     one, empty = tagging.encode(task, rows, tokenizer(), 16)
     assert one["labels"] == [-100, 0, 1, -100, 2, -100]
-    assert one["row_words"] == [None, 0, 1, None, 2, None]
+    assert one["row_words"] == [-1, 0, 1, -1, 2, -1]
     assert empty["labels"] == [-100, -100]
     decoded = tagging.decode(task, (true_logits(task, [one, empty]),), [one, empty], rows)
     assert decoded == [["O", "B-X", "I-X"], []]
@@ -134,7 +134,7 @@ def test_an_answer_is_found_again(small_task):
     )
     (one,) = features
     assert (one["start_positions"], one["end_positions"]) == (5, 6)
-    assert [s and tuple(s) for s in one["row_spans"]][4:7] == [None, (0, 3), (4, 7)]
+    assert (one["row_starts"][4:7], one["row_ends"][4:7]) == ([-1, 0, 4], [-1, 3, 7])
     assert decoded_span(task, rows, features, 5, 6) == "the cat"
 
 
@@ -146,14 +146,15 @@ def test_the_first_of_several_answers_trains(small_task):
 
 def test_without_a_context_token_the_answer_is_empty(small_task):
     task, rows, features = encoded_span(small_task, "who ?", "the cat", answer("cat", 4))
-    features[0]["row_spans"] = [None] * len(features[0]["input_ids"])
-    assert decoded_span(task, rows, features, 3, 4) == ""
+    nowhere = [-1] * len(features[0]["input_ids"])
+    outside = [features[0] | {"row_starts": nowhere, "row_ends": nowhere}]
+    assert decoded_span(task, rows, outside, 3, 4) == ""
 
 
 def test_answers_lie_in_the_context_run_forward_and_are_short(small_task):
     context = "cat " * 40
     task, rows, features = encoded_span(small_task, "who ?", context, answer("cat", 0), length=64)
-    inside = [at for at, covered in enumerate(features[0]["row_spans"]) if covered]
+    inside = [at for at, start in enumerate(features[0]["row_starts"]) if start >= 0]
     assert decoded_span(task, rows, features, 1, inside[3]) in context  # a start in the question
     assert decoded_span(task, rows, features, inside[9], inside[2])  # an end before the start
     long = decoded_span(task, rows, features, inside[0], inside[-1])
@@ -176,7 +177,7 @@ def test_batches_are_padded_at_the_end_where_places_count(small_task, head):
     texts = {"text": "cat", "left": "cat", "right": "cat", "question": "cat", "context": "cat"}
     row = {**texts, "tokens": ["cat"], "tags": ["B-X"], "label": 1, "score": 1.0, "answers": answer("cat", 0)}
     longer = {**row, **dict.fromkeys(texts, "cat cat cat"), "tokens": ["cat"] * 3, "tags": ["O"] * 3}
-    batch = HEADS[head].collator(made)(HEADS[head].encode(task, [row, longer], made, 32))
+    batch = HEADS[head].collator(made)([*HEADS[head].encode(task, [row, longer], made, 32)])
     assert not any(key.startswith("row_") for key in batch)
     assert len({len(batch[key]) for key in batch}) == 1
     if head in ("tagging", "span"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,13 @@ def row(question: str = "who ?", context: str = CONTEXT, text: str = "film", **m
     return {"question": question, "context": context, "answers": answers, **more}
 
 
+def spans_of(one: dict[str, Any]) -> list[tuple[int, int]]:
+    """The characters of the context under each token."""
+    return list(zip(one["row_starts"], one["row_ends"], strict=True))
+
+
 def logits(
-    features: list[dict[str, Any]], *peaks: tuple[int, int, int, float]
+    features: Sequence[dict[str, Any]], *peaks: tuple[int, int, int, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits of all inputs, padded as the Trainer pads; a peak is (input, start, end, height)."""
     width = max(len(one["input_ids"]) for one in features) + 3
@@ -43,11 +48,11 @@ def logits(
 def test_every_token_of_the_context_is_in_an_input(length: int, small_task: Callable[..., Task]) -> None:
     features = span.encode(small_task("span"), [row(context=LONG, text="cat")], tokenizer(), length)
     assert all(len(one["input_ids"]) <= length for one in features)
-    assert {place for one in features for place in one["row_spans"] if place} == {
+    assert {place for one in features for place in spans_of(one) if place != span.OUTSIDE} == {
         (at, at + len(word)) for at, word in _places(LONG)
     }
     shared = [
-        len({*before["row_spans"]} & {*after["row_spans"]} - {None}) for before, after in pairwise(features)
+        len({*spans_of(before)} & {*spans_of(after)} - {span.OUTSIDE}) for before, after in pairwise(features)
     ]
     room = length - 3 - 2  # beside [CLS], two [SEP] and the question
     assert set(shared) == {min(length // 3, room // 2)}
@@ -64,12 +69,12 @@ def _places(text: str) -> list[tuple[int, str]]:
 def test_an_input_trains_towards_its_answer_or_the_first_token(small_task: Callable[..., Task]) -> None:
     features = span.encode(small_task("span"), [row(text="bad film")], tokenizer(), 11)
     assert len(features) > 2
-    whole = [one for one in features if {(31, 34), (35, 39)} <= {*one["row_spans"]}]
+    whole = [one for one in features if {(31, 34), (35, 39)} <= {*spans_of(one)}]
     assert whole
     for one in features:
         start, end = one["start_positions"], one["end_positions"]
-        wanted = ((31, 34), (35, 39)) if one in whole else (None, None)
-        assert (one["row_spans"][start], one["row_spans"][end]) == wanted
+        wanted = ((31, 34), (35, 39)) if one in whole else (span.OUTSIDE, span.OUTSIDE)
+        assert (spans_of(one)[start], spans_of(one)[end]) == wanted
         assert one in whole or (start, end) == (0, 0)
 
 
@@ -81,7 +86,7 @@ def test_the_best_answer_of_all_inputs_wins(small_task: Callable[..., Task]) -> 
     first, last = numbers.index(2), len(numbers) - 1
     weak, strong = (first, 5, 5, 1.0), (last, 5, 6, 2.0)
     said = span.decode(task, logits(features, weak, strong), features, rows)
-    places = features[last]["row_spans"]
+    places = spans_of(features[last])
     assert said[2] == CONTEXT[places[5][0] : places[6][1]]
     assert said[0] == "the"  # of equals the first
     assert span.decode(task, logits(features, weak), features, rows)[2] == "cat"
@@ -89,12 +94,12 @@ def test_the_best_answer_of_all_inputs_wins(small_task: Callable[..., Task]) -> 
 
 def test_an_empty_candidate_gives_way_to_the_next(small_task: Callable[..., Task]) -> None:
     starts, ends = np.array([9.0, 5.0, 1.0, 0.0]), np.array([9.0, 5.0, 1.0, 0.0])
-    spans = [None, (0, 1), (1, 4), (4, 8)]
+    spans = [span.OUTSIDE, (0, 1), (1, 4), (4, 8)]
     found = span.candidates(starts, ends, spans, " cat sat")
     assert found[0] == (6.0, "cat")  # " " alone has 10, the first token 18
     assert all(text for _, text in found)
     assert [score for score, _ in found] == sorted((score for score, _ in found), reverse=True)
-    assert span.candidates(starts, ends, [None] * 4, " cat sat") == []
+    assert span.candidates(starts, ends, [span.OUTSIDE] * 4, " cat sat") == []
 
 
 def slow_candidates(starts: Any, ends: Any, spans: list[Any], context: str) -> list[tuple[float, str]]:
@@ -103,7 +108,7 @@ def slow_candidates(starts: Any, ends: Any, spans: list[Any], context: str) -> l
         (-float(starts[first] + ends[last]), first, last)
         for first in range(len(spans))
         for last in range(first, min(first + span.MAX_ANSWER_TOKENS, len(spans)))
-        if spans[first] and spans[last]
+        if span.OUTSIDE not in (spans[first], spans[last])
     ]
     best = sorted(found)[: span.N_BEST]
     texts = [(-score, context[spans[first][0] : spans[last][1]].strip()) for score, first, last in best]
@@ -114,7 +119,7 @@ def slow_candidates(starts: Any, ends: Any, spans: list[Any], context: str) -> l
 def test_candidates_are_those_of_the_slow_loop(tokens: int) -> None:
     draw = np.random.default_rng(tokens)
     for outside in {0, tokens // 3, tokens - 1, tokens}:
-        spans = [None] * outside + [(at, at + 1) for at in range(tokens - outside)]
+        spans = [span.OUTSIDE] * outside + [(at, at + 1) for at in range(tokens - outside)]
         starts, ends = draw.integers(-4, 4, (2, tokens + 2)).astype(np.float32)  # with ties, padded
         found = span.candidates(starts, ends, spans, "ab c" * 30)
         assert found == slow_candidates(starts, ends, spans, "ab c" * 30)
@@ -132,7 +137,7 @@ def test_a_long_question_leaves_half_of_the_input(question: str, small_task: Cal
     task, rows = small_task("span"), [row(question)]
     features = span.encode(task, rows, tokenizer(), 13)
     assert all(len(one["input_ids"]) <= 13 for one in features)
-    assert all(sum(place is not None for place in one["row_spans"]) >= 5 for one in features[:-1])
+    assert all(sum(place != span.OUTSIDE for place in spans_of(one)) >= 5 for one in features[:-1])
     assert isinstance(span.decode(task, logits(features), features, rows)[0], str)
 
 

@@ -40,6 +40,20 @@ def test_progress_shows_no_scores(dither, films, tmp_path):
     )
 
 
+def test_the_last_line_says_how_much_of_the_time_went_into_training(dither, films, tmp_path, strict):
+    words = compare(films, tmp_path, *QUICK, "--methods", "none", "--jobs", "1")
+    out = dither(*words, "--seeds", "0-1")[1]
+    pattern = r"2 runs in (\d+) s of 1 process, (\d+) % of it in training steps"
+    assert 0 < int(re.fullmatch(pattern, out.splitlines()[-1])[2]) <= 100
+    assert "in training steps" not in dither(*words, "--seeds", "0-1")[1]  # nothing was run
+    assert strict(dither(*words, "--seeds", "0-1", "--json")[1])["effort"] is None
+    found = strict(dither(*words, "--seeds", "0-2", "--json")[1])
+    effort = found["effort"]
+    assert (effort["runs"], effort["processes"]) == (1, 1)
+    (steps,) = (row["step_seconds"] for row in found["runs"] if row["seed"] == 2)
+    assert effort["step_share"] == pytest.approx(steps / effort["seconds"], rel=0.1)
+
+
 @pytest.mark.parametrize("width", ["80", "160"])
 def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch):
     from dither.bench.compare import Comparison

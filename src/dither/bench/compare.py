@@ -1,16 +1,19 @@
 """The comparison: make the runs that are missing, and say what they tell."""
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dither.bench.effort import Effort
 from dither.bench.executors import Executor
 from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
 from dither.bench.group import Group
 from dither.bench.plan import Plan
 from dither.bench.request import RunRequest
+from dither.bench.shared_data import shared_data
 from dither.bench.training import require_tensorboard
 from dither.results import Ledger, LedgerError, RunResult
 from dither.stats import Analysis, Score, analyse
@@ -48,7 +51,7 @@ def make_runs(
     tensorboard: bool = False,
     kind: str = "compare",
     progress: Progress = lambda result, done, total: None,
-) -> None:
+) -> Effort | None:
     """Make the runs of a plan that its output folder does not hold yet.
 
     Each is recorded when it is finished, so an interrupted comparison goes on where it was. Processes that
@@ -65,6 +68,10 @@ def make_runs(
         tensorboard: write curves below `out/tensorboard`.
         kind: of the experiment that the folder is for.
         progress: called with each result, the number of runs done and of all.
+
+    Returns:
+        What the runs of this start took; None where nothing was to be made, where another executor made
+        the runs, and in all but the first of processes that were started together.
 
     Raises:
         ValueError: `jobs` is below 1; or processes that were started together shall do it otherwise.
@@ -85,7 +92,8 @@ def make_runs(
         require_tensorboard()
     if not group.leads:
         follow(plan.requests(), group)
-        return
+        return None
+    clock, made = time.perf_counter(), list[RunResult]()
     with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
         requests = list(plan.requests())
         there = set(ledger.finished_ids())
@@ -95,19 +103,27 @@ def make_runs(
         done = len(requests) - len(missing)
         progress(None, done, len(requests))
         # Closing ends what runs, also when recording failed.
-        with closing(_executed(missing, group, jobs, executor)) as results:
+        with closing(_executed(missing, plan, group, jobs=jobs, executor=executor)) as results:
             for result in results:
                 ledger.add(result)
-                done += 1
-                progress(result, done, len(requests))
+                made.append(result.without_predictions())
+                progress(result, done + len(made), len(requests))
+    if executor or not made:
+        return None
+    lanes = min(jobs, len(made))
+    return Effort.of(made, time.perf_counter() - clock, lanes=lanes, processes=max(lanes, group.size))
 
 
 def _executed(
-    missing: Sequence[RunRequest], group: Group, jobs: int, executor: Executor | None
+    missing: Sequence[RunRequest], plan: Plan, group: Group, *, jobs: int, executor: Executor | None
 ) -> Generator[RunResult, None, None]:
     if group.size > 1:
-        return run_in_group(missing, group)
-    return executor(missing) if executor else run_in_processes(missing, jobs)
+        yield from run_in_group(missing, group)
+    elif executor:
+        yield from executor(missing)
+    else:
+        with shared_data(missing, plan.data) as requests:
+            yield from run_in_processes(requests, jobs)
 
 
 def _with_curves(request: RunRequest, out: Path) -> RunRequest:

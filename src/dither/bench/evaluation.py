@@ -1,9 +1,11 @@
 """What a trained model predicts on every evaluation of its task, and what that scores."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dither.bench.encoding import Encoded
+from dither.bench.features import Features
 from dither.bench.heads import HEADS
 from dither.bench.margin import above, best_threshold
 from dither.bench.request import RunRequest
@@ -17,7 +19,7 @@ def evaluate(
     """Predictions and scores on every evaluation, and why the run failed if it did."""
     from dither.bench.states import reading
 
-    task, splits = request.task, encoded.data.splits
+    task, rows = request.task, encoded.rows
     predictor = reading(request, trainer) if task.retrieval else trainer
     predictions: dict[str, list[Any]] = {}
     failure = None
@@ -27,11 +29,10 @@ def evaluate(
             failure = f"outputs on {name} are not finite"
         if task.retrieval and (shown := task.retrieval.threshold_for(split)):
             found, _ = _predicted(task, encoded, predictor, shown)
-            threshold = best_threshold(found, own_answers(task, splits[shown]))
+            threshold = best_threshold(found, own_answers(task, rows[shown]))
             predictions[name] = above(predictions[name], threshold)
-    rows = {name: splits[split] for name, split in task.evaluation.items()}
-    train = [row for split in task.train_splits for row in splits[split]]
-    scores = score(task, predictions, rows, train=train)
+    evaluated = {name: rows[split] for name, split in task.evaluation.items()}
+    scores = score(task, predictions, evaluated, constant=encoded.constant_score)
     if failure is None and not scores.score > scores.constant_score:
         failure = (
             f"score {scores.score:.2f} is not above the constant predictor's {scores.constant_score:.2f}"
@@ -41,11 +42,21 @@ def evaluate(
 
 def _predicted(task: Task, encoded: Encoded, predictor: Any, split: str) -> tuple[list[Any], bool]:
     """What the head makes of a split, and whether all outputs are finite."""
-    import numpy as np
-
     head, features = HEADS[task.head], encoded.features[split]
-    outputs = predictor.predict(features).predictions
-    parts: Sequence[Any] = outputs if isinstance(outputs, tuple) else (outputs,)
-    parts = parts[: head.OUTPUTS]  # encoder-decoders add their hidden states
-    finite = all(np.isfinite(part).all() for part in parts)
-    return head.decode(task, parts, features, encoded.data.splits[split]), finite
+    outputs = _outputs(predictor, features, head.OUTPUTS)
+    finite = all(np.isfinite(part).all() for part in outputs)
+    return head.decode(task, outputs, features, encoded.rows[split]), finite
+
+
+def _outputs(trainer: Any, features: Features, count: int) -> tuple[np.ndarray, ...]:
+    """The model's first outputs for every input, in order; batches of like lengths, which pad little."""
+    from torch.utils.data import Subset
+
+    # A Trainer that groups its training by length would shuffle what it evaluates, too.
+    trainer.args.train_sampling_strategy = "random"
+    order = np.argsort(-features.lengths, kind="stable")
+    inputs: Any = features
+    outputs = trainer.predict(Subset(inputs, order.tolist())).predictions
+    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    # Encoder-decoders add their hidden states.
+    return tuple(part[np.argsort(order)] for part in parts[:count])

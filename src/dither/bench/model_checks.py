@@ -90,7 +90,7 @@ def check_lengths(
     for split, each in rows.items():
         reader = task.reader(split)
         inputs = HEADS[reader.head].encode(reader, each, tokenizer, max_length)
-        if (longest := max(len(one["input_ids"]) for one in inputs)) > positions:
+        if (longest := inputs.lengths.max()) > positions:
             raise ValueError(
                 f"model {source.name} has {positions} positions, and an input of task {task.name!r} has "
                 f"{longest} tokens; cut them with --set train.max_length={positions}"

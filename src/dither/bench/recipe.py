@@ -30,11 +30,12 @@ class Recipe:
     adam_beta1: float = _setting(0, 0.999999, "decay of AdamW's first moment", 0.9)
     adam_beta2: float = _setting(0, 0.9999999, "decay of AdamW's second moment", 0.999)
     adam_epsilon: float = _setting(0, 1, "AdamW's term for numerical stability", 1e-8)
+    group_by_length: bool = _setting(False, True, "batches of inputs of like lengths", False)
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value, (low, high), text = getattr(self, each.name), each.metadata["range"], each.metadata["help"]
-            if type(value) not in (int, each.type):
+            if type(value) not in ((int, each.type) if each.type is float else (each.type,)):
                 raise TypeError(
                     f"{each.name} = {value!r} is no {getattr(each.type, '__name__', '')} ({text})"
                 )

@@ -21,6 +21,7 @@ class RunRequest:
         tensorboard: folder for TensorBoard's curves, or None.
         progress: show the Trainer's progress bar.
         batches: of train rows on which sensitivity is measured at the end; 0 measures nothing.
+        encoded: folder of the task's data, tokenised already (`dither.bench.shared_data`), or None.
     """
 
     spec: RunSpec
@@ -31,6 +32,7 @@ class RunRequest:
     tensorboard: str | None = None
     progress: bool = False
     batches: int = 0
+    encoded: str | None = None
 
     @property
     def recipe(self) -> Recipe:

@@ -34,7 +34,7 @@ def run(request: RunRequest) -> RunResult:
     clock = time.perf_counter()
     encoded = encode(request)
     measurer = Measurer(request, encoded)
-    trainer, callback = make_trainer(request, encoded, loaded=measurer.keep_start)
+    trainer, callback, stopwatch = make_trainer(request, encoded, loaded=measurer.keep_start)
     resume = newest_checkpoint(request)
     trainer.train(resume_from_checkpoint=resume)
     history = [row for row in trainer.state.log_history if "loss" in row or "train_loss" in row]
@@ -56,6 +56,7 @@ def run(request: RunRequest) -> RunResult:
         measurements=measurer.measure(trainer, callback.records.values()),
         environment=environment(request.spec.threads),
         seconds=time.perf_counter() - clock,
+        step_seconds=stopwatch.seconds,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         started=started,
     )

@@ -103,7 +103,20 @@ def _points(task: Task, predicted: Predictions, rows: Rows) -> tuple[dict[str, d
     return metrics, 100 * math.fsum(primary) / len(primary)
 
 
-def score(task: Task, predictions: Predictions, rows: Rows, *, train: Sequence[Row]) -> Scores:
+def constant_score(task: Task, train: Sequence[Row], rows: Rows) -> float:
+    """Points of the best constant predictor, learned from the train rows, on those of the evaluations."""
+    constant = {name: constant_predictions(task, train, rows[name]) for name in task.evaluation}
+    return _points(task, constant, rows)[1]
+
+
+def score(
+    task: Task,
+    predictions: Predictions,
+    rows: Rows,
+    *,
+    train: Sequence[Row] = (),
+    constant: float | None = None,
+) -> Scores:
     """Score the predictions of one run: 100 · mean of the primary metrics over all evaluations.
 
     Args:
@@ -113,6 +126,7 @@ def score(task: Task, predictions: Predictions, rows: Rows, *, train: Sequence[R
             as wrong), or an answer.
         rows: evaluation -> the rows of its split, in the order of the predictions.
         train: the train rows, from which the constant predictor is learned.
+        constant: points of that predictor, where they are known already; `train` is not looked at then.
 
     Raises:
         ValueError: evaluations, counts or kinds of predictions do not fit the task.
@@ -130,5 +144,4 @@ def score(task: Task, predictions: Predictions, rows: Rows, *, train: Sequence[R
                 f"{task.name}: {what} are for {sorted(given)}; the evaluations are {sorted(task.evaluation)}"
             )
     metrics, points = _points(task, predictions, rows)
-    constant = {name: constant_predictions(task, train, rows[name]) for name in task.evaluation}
-    return Scores(metrics, points, _points(task, constant, rows)[1])
+    return Scores(metrics, points, constant_score(task, train, rows) if constant is None else constant)

@@ -15,7 +15,7 @@ from dither.bench.subset import HELD_OUT, Subset
 from dither.bench.task_checks import check_head, check_names, check_source, check_splits
 from dither.bench.variations import base_of, settings_of, spelled
 
-_LATER = {"borrowed", "spoken", "renamed", "rows", "train_from", "retrieval", "subset"}
+_LATER = {"borrowed", "spoken", "renamed", "rows", "train_from", "retrieval", "subset", "group_by_length"}
 """Keys that came later: where they are empty, a task keeps the digest that it had without them."""
 
 
@@ -113,7 +113,7 @@ class Task:
         content["train"] = splits[0] if len(splits) == 1 else splits
         if self.trained:
             content["train"] = self.trained.digest
-        for table in (content, content["hub"] or {}):
+        for table in (content, content["hub"] or {}, content["recipe"]):
             for key in _LATER & {key for key, value in table.items() if not value}:
                 del table[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

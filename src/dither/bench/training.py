@@ -25,8 +25,8 @@ def require_tensorboard() -> None:
 
 def make_trainer(
     request: RunRequest, encoded: Encoded, *, loaded: Callable[[Any], None] = lambda model: None
-) -> tuple[Any, Any]:
-    """A Trainer with everything the run needs, and the callback that adds the noise.
+) -> tuple[Any, Any, Any]:
+    """A Trainer with everything the run needs, the callback that adds the noise, and the one that times.
 
     Args:
         request: the run.
@@ -36,11 +36,12 @@ def make_trainer(
     import torch
     from transformers import PrinterCallback, Trainer
 
+    from dither.bench.stopwatch import Stopwatch
     from dither.integrations.hf_trainer import NoiseCallback
     from dither.methods.registry import create_method
 
     method = create_method(base_of(request.spec.method), **request.spec.method_settings)
-    callback = NoiseCallback(method)
+    callback, stopwatch = NoiseCallback(method), Stopwatch()
     learned = request.task.learned
     tokenizer = load_tokenizer(request.source)
     arguments = _arguments(request, torch.cuda.is_available())
@@ -58,11 +59,11 @@ def make_trainer(
         args=arguments,
         train_dataset=_joined([encoded.features[split] for split in learned.train_splits]),
         data_collator=HEADS[learned.head].collator(tokenizer),
-        callbacks=[callback],
+        callbacks=[callback, stopwatch],
     )
     if not request.progress:
         trainer.remove_callback(PrinterCallback)  # it prints every log entry
-    return trainer, callback
+    return trainer, callback, stopwatch
 
 
 def _joined(parts: Sequence[Features]) -> Any:
@@ -98,6 +99,7 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
         warmup_steps=recipe.warmup_ratio,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
+        train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
         # It multiplies the loss by the number of processes, also where the model's is a mean already.
         average_tokens_across_devices=False,
         adam_beta1=recipe.adam_beta1,

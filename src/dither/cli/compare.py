@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     executor = options.executor(args)
     plan = options.plan(args)
     with run_progress() as progress:
-        make_runs(
+        effort = make_runs(
             plan,
             args.out,
             jobs=options.jobs(args),
@@ -62,5 +62,5 @@ def run(args: argparse.Namespace) -> int:
         )
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}
-        print_comparison(look(args.out), primary, as_json=args.json)
+        print_comparison(look(args.out), primary, effort, as_json=args.json)
     return 0

@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     methods, train = parse_settings([], ("none", "noisytune", "pats"))
     plan = Plan.create(TASKS, "builtin", methods, parse_seeds(args.seeds), train_settings=train)
     with run_progress() as progress:
-        make_runs(plan, args.out, jobs=options.jobs(args), progress=progress)
+        effort = make_runs(plan, args.out, jobs=options.jobs(args), progress=progress)
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}
-        print_comparison(look(args.out), primary, as_json=args.json)
+        print_comparison(look(args.out), primary, effort, as_json=args.json)
     return 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dither.cli.evaluations import evaluation_table
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dither.bench.compare import Comparison
+    from dither.bench.effort import Effort
     from dither.stats import Analysis, MacroAverage, Verdict
     from dither.stats import Table as Effects
 
@@ -20,13 +22,18 @@ _COLOURS = {"better": "green", "worse": "red"}
 
 
 def print_comparison(
-    comparison: "Comparison", primary: Mapping[str, Sequence[str]], *, as_json: bool
+    comparison: "Comparison",
+    primary: Mapping[str, Sequence[str]],
+    effort: "Effort | None" = None,
+    *,
+    as_json: bool,
 ) -> None:
     """The verdicts, first over all tasks, then task by task, and every evaluation where a task has several.
 
     Args:
         comparison: what the runs tell.
         primary: task -> the metrics whose mean is its score.
+        effort: what the runs of this start took; None where there were none.
         as_json: print standard JSON.
     """
     analysis = comparison.analysis
@@ -36,6 +43,7 @@ def print_comparison(
                 **analysis.to_json(),
                 "looks": comparison.looks,
                 "warnings": list(comparison.warnings),
+                "effort": asdict(effort) if effort else None,
                 "runs": [{**run_row(result), "metrics": result.metrics} for result in comparison.results],
             }
         )
@@ -56,6 +64,8 @@ def print_comparison(
     for text in (*reasons.listed(), *analysis.notes, *comparison.warnings):
         console.print(text, highlight=False, markup=False)
     console.print(_legend(analysis, narrow), style="dim", highlight=False)
+    if effort:
+        console.print(str(effort), style="dim", highlight=False)
 
 
 class Reasons:

@@ -4,23 +4,23 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
 from dither.bench.executors import KEPT, RunError
-from dither.bench.executors.worker import be_quiet, run_for_sending
+from dither.bench.executors.worker import be_quiet, be_ready, run_for_sending
 from dither.bench.request import RunRequest
 from dither.results import RunResult
 
 
-def run_in_processes(requests: Sequence[RunRequest], jobs: int) -> Generator[RunResult, None, None]:
+def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Generator[RunResult, None, None]:
     """Make runs in `jobs` processes at a time and yield their results as they come.
 
     Args:
-        requests: the runs, started in this order.
+        requests: the runs, started in this order, each taken when there is room for it.
         jobs: how many at a time, >= 1.
 
     Raises:
@@ -81,7 +81,8 @@ def _prepare_worker() -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # of a launcher that started one process
         os.environ.pop(name, None)
-    be_quiet()  # takes seconds, in which the parent may be gone
+    be_quiet()
+    be_ready()  # takes seconds, in which the parent may be gone
 
 
 def _die_with_parent() -> None:

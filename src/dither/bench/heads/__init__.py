@@ -6,11 +6,12 @@ One module a kind of head, each with the functions of `Head`; a task names its k
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from dither.bench.features import Features
 from dither.bench.heads import classification, regression, retrieval, span, tagging
 from dither.bench.task import Task
 
 Row = dict[str, Any]
-Features = list[dict[str, Any]]
+Inputs = Sequence[dict[str, Any]]
 
 
 class Head(Protocol):
@@ -25,10 +26,10 @@ class Head(Protocol):
     def encode(self, task: Task, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Features:
         """One input or more for each row, in order; columns that start with `row_` are not for the model."""
 
-    def collator(self, tokenizer: Any) -> Callable[[Features], dict[str, Any]]:
+    def collator(self, tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Makes a batch of some inputs."""
 
-    def decode(self, task: Task, outputs: Any, features: Features, rows: Sequence[Row]) -> list[Any]:
+    def decode(self, task: Task, outputs: Any, features: Inputs, rows: Sequence[Row]) -> list[Any]:
         """One prediction for each row, as JSON values, from the model's first OUTPUTS outputs (numpy)."""
 
 

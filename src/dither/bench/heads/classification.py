@@ -1,12 +1,15 @@
 """One label for a text or a pair of texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from dither.bench.features import Features
 from dither.bench.task import Task
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
 OUTPUTS = 1
+
+_AT_ONCE = 1024  # rows that the tokenizer gets: enough for its threads, and few to hold as lists
 
 
 def config(task: Task) -> dict[str, Any]:
@@ -19,23 +22,21 @@ def config(task: Task) -> dict[str, Any]:
     }
 
 
-def encode(
-    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
+def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> Features:
     """Tokenise the text columns, the longer of a pair cut first."""
-    return encode_texts(task, rows, tokenizer, max_length)
+    return Features.of(encode_texts(task, rows, tokenizer, max_length))
 
 
 def encode_texts(
     task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Tokens of one or two text columns, with the label of the row."""
-    if not rows:
-        return []
-    texts = [[row[column] for row in rows] for column in task.columns]
-    tokens = tokenizer(*texts, truncation=True, max_length=max_length)
-    inputs = [dict(zip(tokens.keys(), values, strict=True)) for values in zip(*tokens.values(), strict=True)]
-    return [one | {"labels": row[task.label]} for one, row in zip(inputs, rows, strict=True)]
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        texts = [[row[column] for row in some] for column in task.columns]
+        tokens = tokenizer(*texts, truncation=True, max_length=max_length)
+        for at, row in enumerate(some):
+            yield {name: values[at] for name, values in tokens.items()} | {"labels": row[task.label]}
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dither.bench.features import Features
 from dither.bench.heads.classification import AUTO_MODEL, OUTPUTS, collator, encode_texts
 from dither.bench.task import Task
 
@@ -14,12 +15,10 @@ def config(task: Task) -> dict[str, Any]:
     return {"num_labels": 1, "problem_type": "regression"}
 
 
-def encode(
-    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
+def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> Features:
     """Tokenise the text columns; labels are numbers."""
     inputs = encode_texts(task, rows, tokenizer, max_length)
-    return [one | {"labels": float(one["labels"])} for one in inputs]
+    return Features.of(one | {"labels": float(one["labels"])} for one in inputs)
 
 
 def decode(

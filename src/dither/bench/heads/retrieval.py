@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dither.bench.features import Features
 from dither.bench.margin import best_targets, mined_pairs, unit_rows
 from dither.bench.task import Task
 
@@ -20,13 +21,11 @@ def config(task: Task) -> dict[str, Any]:
     return {}
 
 
-def encode(
-    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
+def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> Features:
     """Tokenise every sentence once, whichever rows and sides it stands in."""
     texts = sentences(task, rows)
     if not texts:
-        return []
+        return Features.of([])
     tokens = tokenizer(
         texts,
         truncation=True,
@@ -34,7 +33,9 @@ def encode(
         return_attention_mask=True,
         return_special_tokens_mask=True,
     )
-    return [dict(zip(tokens.keys(), values, strict=True)) for values in zip(*tokens.values(), strict=True)]
+    return Features.of(
+        dict(zip(tokens.keys(), values, strict=True)) for values in zip(*tokens.values(), strict=True)
+    )
 
 
 def sentences(task: Task, rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,10 +1,11 @@
 """A span of a context that answers a question."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from dither.bench.features import Features
 from dither.bench.task import Task
 
 AUTO_MODEL = "AutoModelForQuestionAnswering"
@@ -12,6 +13,10 @@ OUTPUTS = 2
 MAX_ANSWER_TOKENS = 30
 N_BEST = 20
 """Answers of each input that are candidates; the best of them that is not empty is the prediction."""
+
+Span = tuple[int, int]
+OUTSIDE: Span = (-1, -1)
+"""Where a token stands that is not of the context."""
 
 _FOR_DECODING = ("offset_mapping", "overflow_to_sample_mapping")
 
@@ -21,25 +26,28 @@ def config(task: Task) -> dict[str, Any]:
     return {}
 
 
-def encode(
-    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
+def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> Features:
     """Tokenise question and context; a context that is too long becomes several inputs that overlap.
 
     Neighbours share a third of `max_length`, at most half of the room beside the question. A question is cut
     to half of the input. An answer that is not wholly in an input trains it towards the first token.
-    `row_number` holds the number of the row; `row_spans`, for each token, the characters of the context that
-    it covers, or None.
+    `row_number` holds the number of the row; `row_starts` and `row_ends`, for each token, which characters of
+    the context it covers, or -1.
     """
-    question, context, answers = task.columns
     if not tokenizer.is_fast:
         raise ValueError(
             f"task {task.name!r} cuts answers out of texts and needs a fast tokenizer, which knows where its "
             f"tokens stand; {type(tokenizer).__name__} is slow: save the model with a tokenizer.json"
         )
     tokenizer.truncation_side = "right"
+    return Features.of(_inputs(task, rows, tokenizer, max_length))
+
+
+def _inputs(
+    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
+) -> Iterator[dict[str, Any]]:
+    question, context, answers = task.columns
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
-    inputs = []
     for number, row in enumerate(rows):
         asked, taken = _shortened(row[question], tokenizer, room // 2)
         tokens = tokenizer(
@@ -53,12 +61,15 @@ def encode(
         )
         for window in range(len(tokens["input_ids"])):
             spans = _context_spans(tokens, window)
-            start, end = _token_span(spans, row[answers])
-            inputs.append(
-                {key: tokens[key][window] for key in tokens if key not in _FOR_DECODING}
-                | {"start_positions": start, "end_positions": end, "row_spans": spans, "row_number": number}
-            )
-    return inputs
+            first, last = _token_span(spans, row[answers])
+            starts, ends = ([span[side] for span in spans] for side in (0, 1))
+            yield {key: tokens[key][window] for key in tokens if key not in _FOR_DECODING} | {
+                "start_positions": first,
+                "end_positions": last,
+                "row_starts": starts,
+                "row_ends": ends,
+                "row_number": number,
+            }
 
 
 def _shortened(text: str, tokenizer: Any, most: int) -> tuple[str, int]:
@@ -71,20 +82,20 @@ def _shortened(text: str, tokenizer: Any, most: int) -> tuple[str, int]:
         text = text[: min(offsets[most][0], len(text) - 1)]
 
 
-def _context_spans(tokens: Any, window: int) -> list[tuple[int, int] | None]:
-    """The characters of the context under each token of one input; None for all that is not the context."""
+def _context_spans(tokens: Any, window: int) -> list[Span]:
+    """The characters of the context under each token of one input; OUTSIDE for what is not the context."""
     offsets, parts = tokens["offset_mapping"][window], tokens.sequence_ids(window)
-    return [span if part == 1 else None for span, part in zip(offsets, parts, strict=True)]
+    return [span if part == 1 else OUTSIDE for span, part in zip(offsets, parts, strict=True)]
 
 
-def _token_span(spans: Sequence[tuple[int, int] | None], answers: dict[str, list[Any]]) -> tuple[int, int]:
+def _token_span(spans: Sequence[Span], answers: dict[str, list[Any]]) -> tuple[int, int]:
     """First and last token of the first answer; (0, 0) where it is not wholly there."""
     if not answers["text"]:
         return 0, 0
     first = answers["answer_start"][0]
     last = first + len(answers["text"][0])
-    covered = [at for at, span in enumerate(spans) if span and span[0] < last and span[1] > first]
-    whole = covered and spans[covered[0]][0] <= first and spans[covered[-1]][1] >= last  # type: ignore[index]
+    covered = [at for at, span in enumerate(spans) if span[0] < last and span[1] > first]
+    whole = covered and spans[covered[0]][0] <= first and spans[covered[-1]][1] >= last
     return (covered[0], covered[-1]) if whole else (0, 0)
 
 
@@ -116,27 +127,28 @@ def decode(
     found: list[list[tuple[float, str]]] = [[] for _ in rows]
     for i, one in enumerate(features):
         row = one["row_number"]
-        found[row] += candidates(starts[i], ends[i], one["row_spans"], rows[row][context])
+        spans = list(zip(one["row_starts"], one["row_ends"], strict=True))
+        found[row] += candidates(starts[i], ends[i], spans, rows[row][context])
     return [max(answers, key=lambda answer: answer[0], default=(0.0, ""))[1] for answers in found]
 
 
 def candidates(
-    starts: np.ndarray, ends: np.ndarray, spans: Sequence[tuple[int, int] | None], context: str
+    starts: np.ndarray, ends: np.ndarray, spans: Sequence[Span], context: str
 ) -> list[tuple[float, str]]:
     """The best answers of one input, at most `N_BEST`, with their scores; the best first, none empty.
 
     Args:
         starts: logits of the first token; padding at the end does not count.
         ends: of the last one.
-        spans: characters of the context under each token, or None.
+        spans: characters of the context under each token, or OUTSIDE.
         context: of the row.
 
     Example:
         >>> scores = np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, 0.0])
-        >>> candidates(*scores, [None, (0, 2), (2, 5)], "a cat")
+        >>> candidates(*scores, [OUTSIDE, (0, 2), (2, 5)], "a cat")
         [(3.0, 'cat'), (2.0, 'a'), (1.0, 'a cat')]
     """
-    inside = np.array([span is not None for span in spans])
+    inside = np.array([start >= 0 for start, _ in spans])
     scores = _span_scores(starts[: len(inside)], ends[: len(inside)], inside).ravel()
     least = np.partition(scores, -N_BEST)[-N_BEST] if len(scores) > N_BEST else -np.inf
     likely = np.flatnonzero((scores >= least) & (scores > -np.inf))
@@ -145,7 +157,7 @@ def candidates(
     for at in best:
         first, further = divmod(int(at), MAX_ANSWER_TOKENS)
         # Tokens of some tokenizers cover the space before their word.
-        text = context[spans[first][0] : spans[first + further][1]].strip()  # type: ignore[index]
+        text = context[spans[first][0] : spans[first + further][1]].strip()
         answers.append((float(scores[at]), text))
     return [(score, text) for score, text in answers if text]
 

@@ -1,8 +1,9 @@
 """One tag for each word: the first sub-token speaks for its word."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from dither.bench.features import Features
 from dither.bench.task import Task
 
 AUTO_MODEL = "AutoModelForTokenClassification"
@@ -20,33 +21,36 @@ def config(task: Task) -> dict[str, Any]:
     }
 
 
-def encode(
-    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
+def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> Features:
     """Tokenise words; `labels` holds a tag at the first sub-token of each word.
 
-    `row_words` holds, at the same tokens, the number of the word.
+    `row_words` holds, at the same tokens, the number of the word, and -1 elsewhere.
     """
-    words_column = task.columns[0]
-    numbers = {tag: number for number, tag in enumerate(task.labels)}
     if not tokenizer.is_fast:
         raise ValueError(
             f"task {task.name!r} tags words and needs a fast tokenizer, which knows its words; "
             f"{type(tokenizer).__name__} is slow: save the model with a tokenizer.json"
         )
     tokenizer.truncation_side = "right"  # decode takes what is missing for the end of the row
-    inputs = []
+    return Features.of(_inputs(task, rows, tokenizer, max_length))
+
+
+def _inputs(
+    task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int
+) -> Iterator[dict[str, Any]]:
+    words_column = task.columns[0]
+    numbers = {tag: number for number, tag in enumerate(task.labels)}
     for row in rows:
         tokens = tokenizer(
             row[words_column], is_split_into_words=True, truncation=True, max_length=max_length
         )
         words = tokens.word_ids()
         starts = [
-            word if word != before else None for word, before in zip(words, [None, *words[:-1]], strict=True)
+            -1 if word in (None, before) else word
+            for word, before in zip(words, [None, *words[:-1]], strict=True)
         ]
-        tags = [IGNORED if word is None else numbers[row[task.label][word]] for word in starts]
-        inputs.append(dict(tokens) | {"labels": tags, "row_words": starts})
-    return inputs
+        tags = [IGNORED if word < 0 else numbers[row[task.label][word]] for word in starts]
+        yield dict(tokens) | {"labels": tags, "row_words": starts}
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -75,8 +79,6 @@ def decode(
     unseen = "O" if "O" in task.labels else task.labels[0]
     tagged = []
     for i, one in enumerate(features):
-        tags = {
-            word: task.labels[best[i, at]] for at, word in enumerate(one["row_words"]) if word is not None
-        }
+        tags = {word: task.labels[best[i, at]] for at, word in enumerate(one["row_words"]) if word >= 0}
         tagged.append([tags.get(word, unseen) for word in range(max(tags, default=-1) + 1)])
     return tagged
