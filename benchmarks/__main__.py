@@ -1,8 +1,9 @@
 """Measure speed and memory, interleaved within one run, and keep the results with commit and machine.
 
-python -m benchmarks                  all parts but perturb; benchmarks/results/<machine>.json
+python -m benchmarks                  all parts but the last two; benchmarks/results/<machine>.json
 python -m benchmarks --only startup   one part; the other parts of the file stay
 python -m benchmarks --only perturb   the one that takes 16 GB of disk and some minutes
+python -m benchmarks --only comparison  whole comparisons, some minutes
 python -m benchmarks --quick          small shapes, few repeats: shows that it works, measures nothing
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import noise, pats, perturb, scaling, startup
+from benchmarks import comparison, noise, pats, perturb, scaling, startup
 from benchmarks.machine import machine, provenance, slug
 from benchmarks.result_files import RESULTS, Section, merged, read, write
 
@@ -26,8 +27,9 @@ PARTS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "startup": startup.measure,
     "scaling": scaling.measure,
     "perturb": perturb.measure,
+    "comparison": comparison.measure,
 }
-ASKED_FOR = {"perturb"}
+ASKED_FOR = {"perturb", "comparison"}
 """Parts that run only where `--only` names them."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.candidates import BACKEND, COPY, WHOLE
+from benchmarks.comparison import BARE as LOOPS
 from benchmarks.pats import BARE
 from benchmarks.perturb import COPY as CP
 from benchmarks.readings import PASSES, Case, added, limit_share, nanoseconds, ratio, rounds
@@ -149,11 +150,31 @@ def _perturb(case: Case) -> list[str]:
     return table(head, _rows(case, cells))
 
 
+def _comparison(case: Case) -> list[str]:
+    """Wall time of the whole, and the processor time, which other work on the machine moves less."""
+    used = {name: row.get("cpu_seconds") for name, row in case["candidates"].items()}
+
+    def cells(candidate: str, row: dict[str, Any]) -> list[str]:
+        own, its, part = used[candidate], used.get(LOOPS), row.get("step_share")
+        return [
+            number(row["median"]),
+            times(ratio(case, candidate, LOOPS)),
+            number(own),
+            times(own / its if own and its else None),
+            NOTHING if part is None else share(part),
+            size(row.get("peak_bytes")),
+        ]
+
+    head = ["", "s", "time / the loops'", "s of processor", "the same / the loops'", "in training steps"]
+    return table([*head, "peak memory of the largest process"], _rows(case, cells))
+
+
 PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {
     "noise": ("NoisyTune", _each(_noise)),
     "pats": ("PATS", _each(_pats)),
     "startup": ("Start-up", _each(_startup)),
     "scaling": ("Scaling of `moments` and `perturb_`", _scaling),
+    "comparison": ("`dither compare` against the bare training loops of its runs", _each(_comparison)),
     "perturb": ("`dither perturb` against `cp` and `sync`", _each(_perturb)),
 }
 """Title and tables of each part, in the order of the page."""

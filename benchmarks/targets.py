@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.candidates import COPY, PASTED, WHOLE
+from benchmarks.comparison import BARE as LOOPS
+from benchmarks.comparison import COMPARE
 from benchmarks.pats import BARE, WITH_HALF, WITH_PATS
 from benchmarks.perturb import COPY as CP
 from benchmarks.perturb import PERTURB, UNHASHED
@@ -165,6 +167,8 @@ TARGETS = (
            {"model": "a fresh process"}, more_than(_FRESH, "import torch")),
     Target("first noise in a fresh process", 500.0, "ms", "startup", {"model": "inside a fresh process"},
            milliseconds("first noise")),
+    Target("`dither compare`, 27 short runs: times the sum of their bare training loops", 1.25, "×",
+           "comparison", {}, times_of(COMPARE, LOOPS)),
     Target("`dither perturb`, 8 GB in shards, without hashing: times `cp` and `sync`", 1.5, "×", "perturb",
            _SHARDED, times_of(UNHASHED, CP)),
     Target("`dither perturb`, one tensor of 4 GB, without hashing: times `cp` and `sync`", 1.5, "×",
