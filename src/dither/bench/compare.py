@@ -48,8 +48,8 @@ def make_runs(
     jobs: int = 1,
     executor: Executor | None = None,
     margin: float | None = None,
-    tensorboard: bool = False,
     kind: str = "compare",
+    tensorboard: bool = False,
     progress: Progress = lambda result, done, total: None,
 ) -> Effort | None:
     """Make the runs of a plan that its output folder does not hold yet.
@@ -65,8 +65,8 @@ def make_runs(
         executor: makes the runs elsewhere; None for those processes.
         margin: of the equivalence test, in points; None for no such test. It belongs to the plan: a
             folder keeps the one that it was made with.
-        tensorboard: write curves below `out/tensorboard`.
         kind: of the experiment that the folder is for.
+        tensorboard: write curves below `out/tensorboard`.
         progress: called with each result, the number of runs done and of all.
 
     Returns:

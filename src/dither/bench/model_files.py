@@ -14,7 +14,7 @@ _WEIGHTS = "*.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
 # All that loading reads: nothing else is downloaded, nothing else can change a result.
-_FILES = ("*.json", _WEIGHTS, "*.txt", "*.model")
+READ_FILES = ("*.json", _WEIGHTS, "*.txt", "*.model")
 _FLOATS = frozenset(["F64", "F32", "BF16", "F16"])
 
 
@@ -46,7 +46,7 @@ def find_model(name: str) -> ModelSource:
         folder = _from_hub(name)
     _check_folder(folder)
     digest = sha256()
-    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}):
+    for path in sorted({path for pattern in READ_FILES for path in folder.glob(pattern) if path.is_file()}):
         with path.open("rb") as file:
             digest.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
     return ModelSource(name, folder, digest.hexdigest())
@@ -57,7 +57,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(READ_FILES)))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ValueError(
             f"model {name!r} is no folder here, and the Hugging Face Hub did not give it "

@@ -116,13 +116,35 @@ def parse_arms(text: str) -> tuple[str, ...]:
         >>> parse_arms("none,pats@noise_lambda=0.10,beta=0.98,noisytune")
         ('none', 'pats@noise_lambda=0.1,beta=0.98', 'noisytune')
     """
-    arms: list[str] = []
-    for part in text.split(","):
-        if "=" in part and "@" not in part and arms:
-            arms[-1] += f",{part.strip()}"
+    arms = [spelled_arm(arm) for arm in _separated(text)]
+    return parse_names("\n".join(arms), "--methods", separator="\n")
+
+
+def parse_tasks(text: str) -> tuple[str, ...]:
+    """Tasks from comma-separated text, each alone or with settings of its own.
+
+    Raises:
+        ValueError: no task, or one twice.
+
+    Example:
+        >>> parse_tasks("glue/rte@epochs=3,batch_size=8,glue/cola")
+        ('glue/rte@epochs=3,batch_size=8', 'glue/cola')
+    """
+    names = _separated(text)
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"--tasks {text!r} must hold tasks, each once, such as glue/rte,glue/cola")
+    return tuple(names)
+
+
+def _separated(text: str) -> list[str]:
+    """The names in a list, each with the settings that follow its `@`."""
+    names: list[str] = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        if "=" in part and "@" not in part and names:
+            names[-1] += f",{part}"
         else:
-            arms.append(part.strip())
-    return parse_names("\n".join(spelled_arm(arm) for arm in arms if arm), "--methods", separator="\n")
+            names.append(part)
+    return names
 
 
 def spelled_arm(arm: str) -> str:

@@ -119,6 +119,11 @@ class Ledger:
         with self._storage.session() as journal:
             return plans.current(journal)
 
+    def require(self, experiment: Experiment) -> None:
+        """Raise `LedgerError`, naming each difference, where `experiment` cannot go on with this ledger's."""
+        with self._storage.session() as journal:
+            plans.check(journal, experiment)
+
     @property
     def extensions(self) -> list[Extension]:
         """How the plan grew, and how many looks there had been each time."""

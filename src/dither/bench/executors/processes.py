@@ -4,22 +4,30 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
 from dither.bench.executors import KEPT, RunError
-from dither.bench.executors.worker import be_quiet, be_ready, run_for_sending
+from dither.bench.executors.worker import Made, be_quiet, be_ready, run_for_sending
 from dither.bench.request import RunRequest
 from dither.results import RunResult
 
 
 def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Generator[RunResult, None, None]:
-    """Make runs in `jobs` processes at a time and yield their results as they come.
+    """Make runs in `jobs` processes at a time and yield their results as they come; see `in_processes`."""
+    return in_processes(run_for_sending, requests, jobs)
+
+
+def in_processes(
+    work: Callable[[RunRequest], Made], requests: Iterable[RunRequest], jobs: int
+) -> Generator[Made, None, None]:
+    """Call a function with each request in `jobs` processes at a time and yield what it returns as it comes.
 
     Args:
+        work: of a module; its errors must be such that they can be pickled.
         requests: the runs, started in this order, each taken when there is room for it.
         jobs: how many at a time, >= 1.
 
@@ -32,13 +40,13 @@ def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Generator[Run
     # spawn: a forked process would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker)
-    running: dict[Future[RunResult], RunRequest] = {}
+    running: dict[Future[Made], RunRequest] = {}
     try:
         while True:
             # No more than are running: what waits in a queue would be lost from sight.
             for request in islice(pending, jobs - len(running)):
                 with _interrupts_waiting():
-                    running[pool.submit(run_for_sending, request)] = request
+                    running[pool.submit(work, request)] = request
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -61,7 +69,7 @@ def _interrupts_waiting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _result(future: "Future[RunResult]", running: "dict[Future[RunResult], RunRequest]") -> RunResult:
+def _result(future: "Future[Made]", running: "dict[Future[Made], RunRequest]") -> Made:
     try:
         result = future.result()
     except BrokenProcessPool as error:

@@ -2,10 +2,14 @@
 
 import os
 import traceback
+from collections.abc import Callable
+from typing import TypeVar
 
 from dither.bench.request import RunRequest
 from dither.bench.run import run
 from dither.results import RunResult
+
+Made = TypeVar("Made")
 
 
 def be_quiet() -> None:
@@ -33,9 +37,14 @@ def be_ready() -> None:
 
 
 def run_for_sending(request: RunRequest) -> RunResult:
-    """A run whose error can travel: some exceptions cannot be unpickled, which would end all processes."""
+    """A run whose error can travel between processes."""
+    return sendable(run, request)
+
+
+def sendable(work: Callable[[RunRequest], Made], request: RunRequest) -> Made:
+    """What a function makes of a request; an exception that cannot be unpickled would end all processes."""
     try:
-        return run(request)
+        return work(request)
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
         raise RuntimeError(f"{type(error).__name__}: {error}") from RuntimeError(trace)
