@@ -17,10 +17,8 @@ def evaluate(
     request: RunRequest, encoded: Encoded, trainer: Any
 ) -> tuple[dict[str, list[Any]], Scores, str | None]:
     """Predictions and scores on every evaluation, and why the run failed if it did."""
-    from dither.bench.states import reading
-
     task, rows = request.task, encoded.rows
-    predictor = reading(request, trainer) if task.retrieval else trainer
+    predictor = predictor_of(request, trainer)
     predictions: dict[str, list[Any]] = {}
     failure = None
     for name, split in task.evaluation.items():
@@ -38,6 +36,15 @@ def evaluate(
             f"score {scores.score:.2f} is not above the constant predictor's {scores.constant_score:.2f}"
         )
     return predictions, scores, failure
+
+
+def predictor_of(request: RunRequest, trainer: Any) -> Any:
+    """What predicts the outputs of the request's head: the trainer, or one that reads its model's states."""
+    if not request.task.retrieval:
+        return trainer
+    from dither.bench.states import reading
+
+    return reading(request, trainer)
 
 
 def _predicted(task: Task, encoded: Encoded, predictor: Any, split: str) -> tuple[list[Any], bool]:

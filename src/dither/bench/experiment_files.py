@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dither.bench.keys import require
 from dither.bench.metrics import nearest
 from dither.bench.reproduction import Published, Reproduction
 from dither.bench.settings import parse_arms, parse_seeds, parse_settings
-from dither.bench.task import require
 from dither.bench.task_files import load_task
 from dither.bench.variations import base_of
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dither.bench.task import FORMATS, Task
+from dither.bench.task import Task
+from dither.bench.task_checks import FORMATS
 from dither.bench.task_files import load_task
 
 
@@ -59,10 +60,11 @@ def absence(lost: Mapping[str, Sequence[str]], tasks: Sequence[Task]) -> str:
 
 
 def _place(task: Task, split: str, data_dir: Path) -> Path:
-    if split in task.borrowed:
-        lender, _, lent = task.borrowed[split].rpartition("/")
+    reader = task.reader(split)
+    if split in reader.borrowed:
+        lender, _, lent = reader.borrowed[split].rpartition("/")
         return _place(load_task(lender), lent, data_dir)
-    return data_dir / task.base / split
+    return data_dir / reader.base / split
 
 
 def _lies(place: Path) -> bool:

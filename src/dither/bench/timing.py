@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dither.bench.encoding import Encoded, encode
+from dither.bench.evaluation import predictor_of
 from dither.bench.executors.worker import sendable
 from dither.bench.request import RunRequest
 from dither.bench.training import make_trainer
@@ -75,7 +76,7 @@ def time_run(request: RunRequest) -> Timing:
 def _measure(request: RunRequest, encoded: Encoded, *, steps: int) -> tuple[float, float, float]:
     """Seconds of what does not grow, of a step, and of evaluating an input."""
     clock = time.perf_counter()
-    trainer, _ = make_trainer(request, encoded)
+    trainer, *_ = make_trainer(request, encoded)
     trainer.args.max_steps = steps
     stamps = _stamps(trainer)
     trainer.train()
@@ -84,7 +85,7 @@ def _measure(request: RunRequest, encoded: Encoded, *, steps: int) -> tuple[floa
     step = counted / (len(stamps) - 1) if len(stamps) > 1 else 0.0
     features = encoded.features[next(iter(request.task.evaluation.values()))][:_EVALUATED]
     clock = time.perf_counter()
-    trainer.predict(features)
+    predictor_of(request, trainer).predict(features)
     return max(0.0, took - counted - step), step, (time.perf_counter() - clock) / len(features)
 
 

@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dither.cli import compare, demo, finetune, methods, perturb, sensitivity, tasks
+from dither.cli import compare, demo, finetune, methods, perturb, reproduce, sensitivity, tasks
 
-_COMMANDS = (demo, compare, finetune, sensitivity, perturb, tasks, methods)
+_COMMANDS = (demo, compare, reproduce, finetune, sensitivity, perturb, tasks, methods)
 
 _EPILOG = """\
 examples:

@@ -19,6 +19,7 @@ examples:
       --set noisytune.noise_lambda=0.2 --set train.learning_rate=3e-5
   dither compare glue/rte --model ./my-encoder --data-dir ./data --train-fraction 0.1,0.2,0.5,1.0 \\
       --out runs/rte-low-data
+  dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --out runs/glue --plan
   dither compare my-task.toml --model ./my-encoder --out runs/mine --json
   dither compare glue/rte --model /shared/encoder --out runs/rte --executor ray --address auto \\
       --gpus-per-run 0.25
@@ -28,38 +29,30 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     options.add_runs(parser, seeds="0-8")
-    parser.add_argument(
-        "--margin",
-        type=float,
-        default=None,
-        metavar="POINTS",
-        help="also test whether a difference is smaller than this: makes a null a result. It is declared "
-        "before the first run: a folder keeps the one that it was made with",
-    )
+    options.add_plan(parser)
+    options.add_margin(parser)
     options.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the missing runs, print the table."""
-    from dither.bench.compare import look, make_runs
+    """Make the missing runs, print the table; or say what they would be."""
+    from dither.bench.compare import look
     from dither.bench.group import Group
-    from dither.cli.progress import run_progress
+    from dither.bench.settings import parse_seeds
+    from dither.cli.estimates import print_downloads, print_plan
+    from dither.cli.runs import make_missing, plan_asked
     from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
     Rule(margin=args.margin)  # a bad margin is found before the runs
-    executor = options.executor(args)
-    plan = options.plan(args)
-    with run_progress() as progress:
-        effort = make_runs(
-            plan,
-            args.out,
-            jobs=options.jobs(args),
-            executor=executor,
-            margin=args.margin,
-            tensorboard=args.tensorboard,
-            progress=progress,
-        )
+    executor = None if args.plan else options.executor(args)
+    asked = options.tasks(args), args.model, options.methods(args), parse_seeds(args.seeds)
+    if args.plan and print_downloads(args, *asked):
+        return 0
+    plan = plan_asked(args)
+    if args.plan:
+        return print_plan(args, plan, kind="compare")
+    effort = make_missing(args, plan, kind="compare", executor=executor)
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}
         print_comparison(look(args.out), primary, effort, as_json=args.json)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dither.bench.executors import Executor
-    from dither.bench.plan import Plan
 
 
 def add_runs(parser: argparse.ArgumentParser, *, seeds: str) -> None:
@@ -53,14 +52,20 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --dtype."""
+def add_model(parser: argparse.ArgumentParser, *, otherwise: str = "") -> None:
+    """--model, --dtype.
+
+    Args:
+        parser: that gets them.
+        otherwise: which model counts without the option; "" where there is none.
+    """
     parser.add_argument(
         "--model",
-        required=True,
+        required=not otherwise,
         metavar="MODEL",
         help="a folder with config.json, *.safetensors and a tokenizer; a name on the Hugging Face Hub; or "
-        "'builtin' for the tiny encoder that comes with dither",
+        "'builtin' for the tiny encoder that comes with dither"
+        + (f" (default: {otherwise})" if otherwise else ""),
     )
     parser.add_argument(
         "--dtype", default="float32", help="of the weights: float32 (default), bfloat16 or float16"
@@ -128,6 +133,28 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
 
 
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """--plan."""
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="start nothing: show the runs, how long they would take on this machine (a few steps of each "
+        "task are timed), and the smallest effect that they could resolve",
+    )
+
+
+def add_margin(parser: argparse.ArgumentParser) -> None:
+    """--margin."""
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=None,
+        metavar="POINTS",
+        help="also test whether a difference is smaller than this: makes a null a result. It is declared "
+        "before the first run: a folder keeps the one that it was made with",
+    )
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """--threads, --tensorboard."""
     parser.add_argument(
@@ -155,27 +182,13 @@ def tasks(args: argparse.Namespace) -> list[str]:
     return [with_settings(task, train_fraction=share) for task in args.tasks for share in shares]
 
 
-def plan(args: argparse.Namespace) -> "Plan":
-    """The plan of the runs asked for, everything loaded and checked; plain fine-tuning is in it."""
+def methods(args: argparse.Namespace) -> tuple[str, ...]:
+    """The arms asked for; plain fine-tuning is always one."""
     from dither.bench.compare import BASELINE
-    from dither.bench.plan import Plan
-    from dither.bench.settings import parse_arms, parse_seeds, parse_settings
+    from dither.bench.settings import parse_arms
 
     names = parse_arms(args.methods)
-    names = names if BASELINE in names else (BASELINE, *names)
-    seeds = parse_seeds(args.seeds)
-    methods, train = parse_settings(args.settings, names)
-    return Plan.create(
-        tasks(args),
-        args.model,
-        methods,
-        seeds,
-        train_settings=train,
-        threads=args.threads,
-        dtype=args.dtype,
-        data_dir=args.data_dir,
-        languages=languages(args),
-    )
+    return names if BASELINE in names else (BASELINE, *names)
 
 
 def languages(args: argparse.Namespace) -> tuple[str, ...]:

@@ -45,10 +45,11 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.sensitivity import analyse_runs, check_batches, make_measured_runs
     from dither.cli.analyses import print_analyses
     from dither.cli.progress import run_progress
+    from dither.cli.runs import plan_asked
 
     check_batches(args.batches)  # before anything is loaded
     executor = options.executor(args)
-    plan = options.plan(args)
+    plan = plan_asked(args)
     with run_progress() as progress:
         make_measured_runs(
             plan,

@@ -133,7 +133,8 @@ def new_table(title: str | None, headings: Sequence[str]) -> "Table":
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    words = ("task", "method", "what", "source", "verdict", "head", "score", "evaluation", "type", "measure")
+    words = {"task", "method", "what", "source", "verdict", "head", "score", "evaluation"}
+    words |= {"type", "measure", "experiment", "about"}
     for heading in headings:
         # Words may go on in a new line, numbers are never cut.
         table.add_column(

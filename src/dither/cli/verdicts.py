@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dither.cli.evaluations import evaluation_table
 from dither.cli.tables import new_table, open_console, print_json, run_row
@@ -38,15 +38,7 @@ def print_comparison(
     """
     analysis = comparison.analysis
     if as_json:
-        print_json(
-            {
-                **analysis.to_json(),
-                "looks": comparison.looks,
-                "warnings": list(comparison.warnings),
-                "effort": asdict(effort) if effort else None,
-                "runs": [{**run_row(result), "metrics": result.metrics} for result in comparison.results],
-            }
-        )
+        print_json(comparison_json(comparison, effort))
         return
     console, reasons = open_console(), Reasons()
     if len(analysis.tasks) > 1:
@@ -66,6 +58,17 @@ def print_comparison(
     console.print(_legend(analysis, narrow), style="dim", highlight=False)
     if effort:
         console.print(str(effort), style="dim", highlight=False)
+
+
+def comparison_json(comparison: "Comparison", effort: "Effort | None") -> dict[str, Any]:
+    """The analysis, every run, and what those of this start took, as JSON values."""
+    return {
+        **comparison.analysis.to_json(),
+        "looks": comparison.looks,
+        "warnings": list(comparison.warnings),
+        "effort": asdict(effort) if effort else None,
+        "runs": [{**run_row(result), "metrics": result.metrics} for result in comparison.results],
+    }
 
 
 class Reasons:

@@ -1,0 +1,196 @@
+"""`--plan`: what a comparison would run, how long it would take, and what it could tell."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dither.cli import options
+from dither.cli.tables import new_table, open_console, print_json
+
+if TYPE_CHECKING:
+    from dither.bench.estimate import Estimate
+    from dither.bench.plan import Plan
+    from dither.bench.prospect import Prospect
+    from dither.bench.timing import Timing
+
+_HOW = (
+    "How: the beginnings of {timed} runs were made and thrown away, {jobs} at a time as the runs will be: a "
+    "few steps of each task with plain training, noise before it and noise during it, and some evaluation. "
+    "Decoding and scoring of predictions are not in it, nor what else the machine has to do then."
+)
+
+
+def print_downloads(
+    args: argparse.Namespace, tasks: Sequence[str], model: str, methods: Sequence[str], seeds: Sequence[int]
+) -> bool:
+    """Say what is not on this machine yet, if something is not: the plan then is one without times."""
+    from dither.bench.downloads import downloads
+    from dither.bench.prospect import prospect
+    from dither.bench.task_files import load_task
+
+    loaded = [load_task(name) for name in tasks]
+    missing = downloads(model, loaded, args.data_dir)
+    if not missing:
+        return False
+    sight = prospect([task.name for task in loaded], methods, len(seeds))
+    if args.json:
+        needs = [{"what": row.what, "bytes": row.size} for row in missing]
+        print_json({"downloads": needs, "detectable": None if sight is None else _sight(sight)})
+        return True
+    console = open_console()
+    lines = [f"{_counts(loaded, methods, seeds)} of {model}", "To be downloaded first, so nothing is timed:"]
+    for row in missing:
+        size = "size not known: the Hub does not answer" if row.size is None else _size(row.size)
+        lines.append(f"  {row.what} ({size})")
+    lines += ["Fetch the model (`hf download NAME`), or give folders: --model DIR, --data-dir DIR.", ""]
+    for text in (*lines, *prospect_lines(sight)):
+        console.print(text, highlight=False, markup=False)
+    return True
+
+
+def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequence[str] = ()) -> int:
+    """Time the plan's runs and print what is to be expected; nothing is written.
+
+    Args:
+        args: of the command.
+        plan: its plan.
+        kind: of the experiment that the output folder is for.
+        notes: what JSON says beside it.
+    """
+    from dither.bench.estimate import estimate
+    from dither.bench.prospect import finished_runs, prospect
+
+    recorded = finished_runs(plan, args.out, kind, args.margin)
+    sight = prospect([task.name for task in plan.tasks], list(plan.methods), len(plan.seeds), args.out)
+    found = estimate(plan, jobs=options.jobs(args), recorded=recorded, progress=_say)
+    if args.json:
+        print_json(_json(plan, found, sight, notes))
+        return 0
+    console = open_console()
+    there = f", of which {found.recorded} are recorded in {args.out}" if found.recorded else ""
+    runs = _counts(plan.tasks, list(plan.methods), plan.seeds)
+    console.print(f"{runs} of {plan.source.name}{there}", highlight=False, markup=False)
+    console.print(_runs_table(found))
+    console.print(
+        f"Time: about {_duration(found.seconds)} with {found.jobs} run{'s' * (found.jobs > 1)} at a time "
+        f"({_duration(found.run_seconds)} of runs).",
+        highlight=False,
+    )
+    if args.executor == "ray":
+        console.print("That is for this machine: no machine of the cluster was asked.", highlight=False)
+    console.print(_HOW.format(timed=found.timed, jobs=found.jobs), style="dim", highlight=False)
+    console.print()
+    for text in prospect_lines(sight):
+        console.print(text, highlight=False, markup=False)
+    return 0
+
+
+def _counts(tasks: Sequence[Any], methods: Sequence[str], seeds: Sequence[int]) -> str:
+    sizes = {"task": len(tasks), "arm": len(methods), "seed": len(seeds)}
+    counts = " × ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in sizes.items())
+    return f"{counts} = {len(tasks) * len(methods) * len(seeds)} runs"
+
+
+def prospect_lines(sight: "Prospect | None") -> list[str]:
+    """The smallest effects that a plan can detect, in sentences."""
+    if sight is None:
+        return ["Plain fine-tuning alone: there is nothing to detect."]
+    each, whole = next(iter(sight.in_sd.tasks.values())), sight.in_sd.macro
+    lines = ["The smallest effects that this design resolves four times out of five, after Holm:"]
+    known = sight.macro is not None and math.isfinite(sight.macro)
+    over = f"{sight.macro:.2f} points" if known else _in_sd(whole)
+    if len(sight.in_sd.tasks) > 1:
+        lines.append(f"  over all tasks: {over} (level {sight.in_sd.macro_level:.2g})")
+    if math.isinf(each):
+        lines.append(
+            f"  on one task: none, whatever its size: {sight.pairs} pairs cannot reach p < "
+            f"{sight.in_sd.task_level:.2g}; that takes {sight.in_sd.task_pairs} seeds"
+        )
+    else:
+        lines.append(f"  on one task: {_in_sd(each)} (level {sight.in_sd.task_level:.2g})")
+    for task, spread in sight.spreads.items():
+        points = sight.points.get(task, math.inf)
+        size = f"{points:.1f} points" if math.isfinite(points) else "out of reach"
+        lines.append(f"  {task}: {size}; sd of the differences {spread.sd:.2f} ({spread.source})")
+    return lines
+
+
+def _in_sd(value: float) -> str:
+    if math.isinf(value):
+        return "none, whatever its size: too few pairs"
+    return f"{value:.2f} standard deviations of the paired differences"
+
+
+def _say(timing: "Timing | None", done: int, total: int) -> None:
+    text = f"{timing.task}, {timing.method}" if timing else "timing a few steps"
+    print(f"[{done}/{total}] {text}", file=sys.stderr, flush=True)
+
+
+def _runs_table(found: "Estimate") -> Any:
+    table = new_table(None, ("task", "train rows", "steps", "evaluated", "step", "a run takes"))
+    for row in found.tasks:
+        steps = sorted(row.step_seconds.values())
+        table.add_row(
+            row.task,
+            f"{row.rows:,}",
+            f"{row.steps:,}",
+            f"{row.evaluated:,}",
+            _range(steps, lambda value: f"{1000 * value:.0f} ms"),
+            _range(sorted(row.seconds.values()), _duration),
+        )
+    return table
+
+
+def _range(values: Sequence[float], write: Any) -> str:
+    low, high = write(values[0]), write(values[-1])
+    return low if low == high else f"{low} – {high}"
+
+
+def _duration(seconds: float) -> str:
+    """Two units at most.
+
+    Example:
+        >>> _duration(4.2), _duration(75), _duration(8000), _duration(400000)
+        ('4 s', '1 min 15 s', '2 h 13 min', '4 d 15 h')
+    """
+    whole = round(seconds)
+    for name, length, below, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= length:
+            return f"{whole // length} {name} {whole % length // part} {below}"
+    return f"{whole} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+
+
+def _json(plan: "Plan", found: "Estimate", sight: "Prospect | None", notes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "model": plan.source.name,
+        "methods": list(plan.methods),
+        "seeds": list(plan.seeds),
+        "notes": list(notes),
+        **vars(found),
+        "tasks": [vars(row) for row in found.tasks],
+        "detectable": None if sight is None else _sight(sight),
+    }
+
+
+def _sight(sight: "Prospect") -> dict[str, Any]:
+    def finite(value: float | None) -> float | None:
+        return value if value is not None and math.isfinite(value) else None
+
+    return {
+        "pairs": sight.pairs,
+        "task_level": sight.in_sd.task_level,
+        "macro_level": sight.in_sd.macro_level,
+        "task_in_sd": finite(next(iter(sight.in_sd.tasks.values()))),
+        "macro_in_sd": finite(sight.in_sd.macro),
+        "macro_points": finite(sight.macro),
+        "tasks": {
+            name: {"sd": row.sd, "source": row.source, "points": finite(sight.points.get(name))}
+            for name, row in sight.spreads.items()
+        },
+    }

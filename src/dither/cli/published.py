@@ -1,0 +1,96 @@
+"""The table of published scores beside ours."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from dither.cli.tables import new_table, open_console
+
+if TYPE_CHECKING:
+    from dither.bench.beside import Beside
+    from dither.bench.reproduction import Reproduction
+    from dither.stats import Analysis
+
+
+def print_published(experiment: "Reproduction", analysis: "Analysis", model: str) -> None:
+    """Below our tables: what the paper says, its figures beside ours, and where the two differ."""
+    from dither.bench.beside import beside
+
+    console = open_console()
+    for published in experiment.figures_for(model):
+        console.print()
+        rows = beside(published, analysis)
+        if not rows:
+            console.print(f"Published of {published.label}: no figure for these tasks.", highlight=False)
+            continue
+        other = "" if published.is_of(model) else " (ANOTHER MODEL: compare the differences at most)"
+        heading = f"Published beside ours: {published.label} there, {model} here{other}"
+        console.print(heading, style="italic", highlight=False, markup=False)
+        console.print(_table(rows))
+        console.print(f"Source: {published.source}", highlight=False, markup=False)
+    console.print()
+    for text in notes(experiment):
+        console.print(text, style="dim", highlight=False, markup=False)
+
+
+def notes(experiment: "Reproduction") -> list[str]:
+    """What a reader of the two must know, a line each."""
+    lines = [f"{experiment.paper} says: {experiment.claim}."] if experiment.claim else []
+    lines += [experiment.missing] if experiment.missing else []
+    lines += [f"Differs: {text}" for text in experiment.differs]
+    return [*lines, "Published figures are no test of ours: models, recipes and data differ."]
+
+
+def published_json(experiment: "Reproduction", analysis: "Analysis", model: str) -> dict[str, Any]:
+    """The same for programs."""
+    from dither.bench.beside import beside
+
+    return {
+        "experiment": experiment.name,
+        "notes": notes(experiment),
+        "published": [
+            {
+                "model": published.model,
+                "ours": model,
+                "same_model": published.is_of(model),
+                "source": published.source,
+                "rows": [_plain(row) for row in beside(published, analysis)],
+            }
+            for published in experiment.figures_for(model)
+        ],
+    }
+
+
+def _plain(row: "Beside") -> dict[str, Any]:
+    values = {**vars(row), "published_difference": row.published_difference, "interval": list(row.interval)}
+    return {key: _finite(value) for key, value in values.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _table(rows: "list[Beside]") -> Any:
+    headings = ("task", "method", "published", "difference", "ours", "difference", "interval")
+    table = new_table(None, headings)
+    for row in rows:
+        low, high = row.interval
+        table.add_row(
+            row.task,
+            row.method,
+            _arrow(row.published_plain, row.published_score),
+            _number(row.published_difference, "+.1f"),
+            _arrow(row.plain, row.score),
+            _number(row.difference, "+.2f"),
+            f"{low:+.2f} … {high:+.2f}" if math.isfinite(low) else "–",
+        )
+    return table
+
+
+def _arrow(plain: float, score: float) -> str:
+    return f"{_number(plain, '.1f')} → {_number(score, '.1f')}"
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "–"

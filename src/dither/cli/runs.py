@@ -1,0 +1,66 @@
+"""What commands with a plan of many runs share: the plan of their options, and making its runs."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dither.cli import options
+
+if TYPE_CHECKING:
+    from dither.bench.effort import Effort
+    from dither.bench.executors import Executor
+    from dither.bench.plan import Plan
+
+
+def plan_asked(args: argparse.Namespace) -> "Plan":
+    """The plan of a command with the options of `dither.cli.options.add_runs`."""
+    from dither.bench.settings import parse_seeds, parse_settings
+
+    seeds = parse_seeds(args.seeds)
+    methods, train = parse_settings(args.settings, options.methods(args))
+    return plan_of(args, options.tasks(args), methods, seeds, model=args.model, train_settings=train)
+
+
+def plan_of(
+    args: argparse.Namespace,
+    tasks: Sequence[str],
+    methods: Mapping[str, dict[str, Any]],
+    seeds: Sequence[int],
+    *,
+    model: str,
+    train_settings: Mapping[str, Any],
+) -> "Plan":
+    """The plan that the options ask for, loaded and checked."""
+    from dither.bench.plan import Plan
+
+    return Plan.create(
+        tasks,
+        model,
+        methods,
+        seeds,
+        train_settings=train_settings,
+        threads=args.threads,
+        dtype=args.dtype,
+        data_dir=args.data_dir,
+        languages=options.languages(args),
+    )
+
+
+def make_missing(
+    args: argparse.Namespace, plan: "Plan", *, kind: str, executor: "Executor | None"
+) -> "Effort | None":
+    """Make the runs that the output folder does not hold yet, with progress on standard error."""
+    from dither.bench.compare import make_runs
+    from dither.cli.progress import run_progress
+
+    with run_progress() as progress:
+        return make_runs(
+            plan,
+            args.out,
+            jobs=options.jobs(args),
+            executor=executor,
+            margin=args.margin,
+            kind=kind,
+            tensorboard=args.tensorboard,
+            progress=progress,
+        )
