@@ -142,10 +142,14 @@ class _Timings:
         """Inputs that train and that are evaluated, by the shares of inputs in rows of the timed task."""
         timing = self._by_key[_key(request)][0]
         timed, rows = self._tasks[timing.task], self._rows[timing.task]
-        share = timing.inputs[timed.train] / max(1, rows[timed.train])
+        share = _trained(timed, timing.inputs) / max(1, _trained(timed, rows))
         evaluated = _evaluated(timed, timing.inputs) / max(1, _evaluated(timed, rows))
         task, own = request.task, self._rows[request.task.name]
-        return math.ceil(share * own[task.train]), math.ceil(evaluated * _evaluated(task, own))
+        return math.ceil(share * _trained(task, own)), math.ceil(evaluated * _evaluated(task, own))
+
+
+def _trained(task: Task, sizes: Mapping[str, int]) -> int:
+    return sum(size for split, size in sizes.items() if split not in task.evaluation.values())
 
 
 def _evaluated(task: Task, sizes: Mapping[str, int]) -> int:
@@ -190,7 +194,7 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
     tasks = tuple(
         TaskEstimate(
             name,
-            len(plan.data[name].splits[task.train]),
+            _trained(task, {split: len(rows) for split, rows in plan.data[name].splits.items()}),
             *sizes[name],
             seconds[name],
             per_step[name],

@@ -27,8 +27,8 @@ def absent_files(task: Task, data_dir: str | Path | None) -> list[str]:
         return []
     places = {split: _place(task, split, Path(data_dir)) for split in task.read}
     lost = {split for split, place in places.items() if not _lies(place)}
-    evaluated = [split for split in task.read if split != task.train]
-    if task.languages and task.train not in lost and not lost.issuperset(evaluated):
+    evaluated = set(task.evaluation.values())
+    if task.languages and lost < evaluated:
         return []
     return [str(place) for split, place in places.items() if split in lost]
 
