@@ -56,7 +56,7 @@ def test_a_sentence_is_the_mean_of_its_tokens(
 def test_the_reader_has_the_trained_weights_and_no_dropout() -> None:
     request = requests_of("builtin/retrieval", "builtin", "train.epochs=0.1")["none", 0]
     encoded = encode(request)
-    trainer, _ = make_trainer(request, encoded)
+    trainer, *_ = make_trainer(request, encoded)
     trainer.train()
     reader = states.reading(request, trainer)
     assert reader.model.backbone is trainer.model.base_model
@@ -78,7 +78,7 @@ def test_the_threshold_comes_from_the_other_split(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(evaluation, "best_threshold", watched)
     result = run(request)
     assert [count for count, _ in seen] == [480]
-    shown = encode(request).data.splits["train.xx"]
+    shown = encode(request).rows["train.xx"]
     assert seen[0][1] == [n if row["source"] and row["target"] else None for n, row in enumerate(shown)]
     assert (result.score, set(result.predictions["xx"])) == (0.0, {None})
     assert result.status == "failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
+from dither.bench.data import load
 from dither.bench.settings import parse_arms, parse_fractions, parse_settings, with_settings
 from dither.bench.task_files import available_tasks, load_task
 from dither.bench.variations import settings_of, spelled
@@ -32,7 +33,8 @@ def test_one_variation_has_one_name():
 
 @pytest.mark.parametrize("name", sorted(available_tasks()))
 def test_every_task_can_be_varied(name):
-    task, varied = load_task(name), load_task(f"{name}@held_out=0.1,epochs=1")
+    task = load_task(name)
+    varied = load_task(f"{name}@{'train_fraction' if task.trained else 'held_out'}=0.1,epochs=1")
     assert varied.base == name
     assert varied.digest != task.digest
     assert load_task(varied.name) == varied
@@ -55,6 +57,21 @@ def test_every_task_can_be_varied(name):
 def test_variations_that_are_none(name, message):
     with pytest.raises(ValueError, match=message):
         load_task(name)
+
+
+def test_a_task_that_is_not_trained_on_its_own_rows_holds_nothing_out():
+    with pytest.raises(ValueError, match="held_out: builtin/retrieval trains on builtin/entailment and is"):
+        load_task("builtin/retrieval@held_out=0.1")
+
+
+def test_each_train_split_is_cut_alike():
+    data = load(load_task("builtin/translate_train/entailment@train_fraction=0.5,held_out=0.2"))
+    assert {split: len(rows) for split, rows in data.splits.items()} == {
+        "train.en": 160,
+        "train.xx": 160,
+        "held_out.en": 80,
+        "held_out.xx": 80,
+    }
 
 
 def test_a_file_cannot_name_a_task_like_a_variation(tmp_path):
