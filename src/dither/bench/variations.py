@@ -5,7 +5,7 @@ each, so that the same variation is the same run.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -17,6 +17,34 @@ def base_of(name: str) -> str:
         'pats'
     """
     return name.partition("@")[0]
+
+
+def variation_of(name: str) -> str:
+    """The settings in a name as they stand there; empty where it has none.
+
+    Example:
+        >>> variation_of("glue/rte@train_fraction=0.1"), variation_of("glue/rte")
+        ('train_fraction=0.1', '')
+    """
+    return name.partition("@")[2]
+
+
+def by_variation(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The tasks that may be averaged: all of them, or those of each variation where one task has several.
+
+    A mean over a task and the same task with less data is the answer to no question.
+
+    Example:
+        >>> by_variation(["glue/rte", "glue/cola@epochs=3"])
+        {'': ('glue/rte', 'glue/cola@epochs=3')}
+        >>> by_variation(["glue/rte", "glue/rte@epochs=3", "glue/cola@epochs=3"])
+        {'': ('glue/rte',), 'epochs=3': ('glue/rte@epochs=3', 'glue/cola@epochs=3')}
+    """
+    names = tuple(tasks)
+    if len({base_of(name) for name in names}) == len(names):
+        return {"": names}
+    labels = dict.fromkeys(variation_of(name) for name in names)
+    return {label: tuple(name for name in names if variation_of(name) == label) for label in labels}
 
 
 def settings_of(name: str) -> dict[str, Any]:

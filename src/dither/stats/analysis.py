@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dither.stats.comparison import compare
@@ -27,12 +27,14 @@ def analyse(
     alpha: float = 0.05,
     margin: float | None = None,
     looks: int = 1,
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Analysis:
     """Compare every method with the baseline, paired by seed.
 
     Two families of tests, each held at the level of the look by Holm's method:
 
-    * primary: the macro-averages of all methods. "Does a method help on these tasks?" is answered here.
+    * primary: the macro-averages of all methods, over each group of tasks. "Does a method help on these
+      tasks?" is answered here.
     * secondary: all tasks of all methods together. "Where?" is answered here, and since anyone may point at
       the best cell of the whole table, the whole table is the family.
 
@@ -55,12 +57,15 @@ def analyse(
         alpha: error rate of the first look, in (0, 0.5).
         margin: margin of the equivalence test, points, > 0; None for no such test.
         looks: how often verdicts have been read, this time included; see `Rule`.
+        groups: the tasks that are averaged together, by a name for them; None for all tasks in one group. The
+            primary family is methods × groups.
 
     Returns:
         The tables, the baseline beside itself included (all ties).
 
     Raises:
-        ValueError: duplicated runs, an unknown baseline, an unplanned method or task, no seeds, no scores.
+        ValueError: duplicated runs, an unknown baseline, an unplanned method or task, no seeds, no scores, a
+            group of none.
 
     Example:
         >>> scores = [Score("none", "rte", s, 60.0 + s) for s in range(9)]
@@ -87,11 +92,12 @@ def analyse(
         for m in methods
     ]
     sizes = split_sizes(rows)
-    all_runs = _table("all runs", grid, sizes, rule)
+    sets = _groups(groups, tasks)
+    all_runs = _table("all runs", grid, sizes, rule, sets)
     without_failed = replace(all_runs, title="without failed runs")
     if any(row.failed for row in rows):
         clean = [[pairs.without_failed() for pairs in line] for line in grid]
-        without_failed = _table(without_failed.title, clean, sizes, rule)
+        without_failed = _table(without_failed.title, clean, sizes, rule, sets)
     return Analysis(
         baseline=baseline,
         methods=methods,
@@ -114,9 +120,24 @@ def _seeds(planned_seeds: Sequence[int]) -> tuple[int, ...]:
     return seeds
 
 
-def _table(title: str, grid: _Grid, sizes: dict[str, int], rule: Rule) -> Table:
+def _groups(groups: Mapping[str, Sequence[str]] | None, tasks: Sequence[str]) -> dict[str, list[int]]:
+    """Where the tasks of each group stand in the plan."""
+    named = {"": tasks} if groups is None else groups
+    for name, members in named.items():
+        for task in members:
+            check_known(task, tasks, what=f"task in the group {name!r}")
+        if not members:
+            raise ValueError(f"the group {name!r} holds no task; leave it out")
+    return {name: [tasks.index(task) for task in members] for name, members in named.items()}
+
+
+def _table(title: str, grid: _Grid, sizes: dict[str, int], rule: Rule, groups: dict[str, list[int]]) -> Table:
     lines = [[compare(pairs, rule, sizes.get(pairs.task)) for pairs in line] for line in grid]
-    macros = [average(line, compared, rule) for line, compared in zip(grid, lines, strict=True)]
+    macros = [
+        average([line[at] for at in members], [compared[at] for at in members], rule, group)
+        for line, compared in zip(grid, lines, strict=True)
+        for group, members in groups.items()
+    ]
     return Table(
         title=title,
         comparisons=judge([row for line in lines for row in line], rule),

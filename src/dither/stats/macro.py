@@ -54,7 +54,9 @@ def macro_estimate(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(value, math.sqrt(total) / k, float(1 / (shares**2 / df).sum()))
 
 
-def average(pairs: Sequence[Pairs], comparisons: Sequence[Comparison], rule: Rule) -> MacroAverage:
+def average(
+    pairs: Sequence[Pairs], comparisons: Sequence[Comparison], rule: Rule, group: str = ""
+) -> MacroAverage:
     """Average one method over its tasks and test the average by flipping every (task, seed) on its own.
 
     The statistic is the macro-average itself, so a pair of task t weighs 1 / (k · n_t).
@@ -63,6 +65,7 @@ def average(pairs: Sequence[Pairs], comparisons: Sequence[Comparison], rule: Rul
         pairs: the method's pairs, one entry per task.
         comparisons: the method's comparisons, in the same order.
         rule: level, margin and looks.
+        group: what these tasks are called.
 
     Returns:
         The macro-average before Holm's adjustment and the verdict. It cannot be formed (NaN) while a task has
@@ -91,6 +94,7 @@ def average(pairs: Sequence[Pairs], comparisons: Sequence[Comparison], rule: Rul
     return MacroAverage(
         method=pairs[0].method,
         baseline=pairs[0].baseline,
+        group=group,
         tasks=tuple(p.task for p in pairs),
         planned=sum(c.planned for c in comparisons),
         pairs=sum(c.pairs for c in comparisons),

@@ -57,14 +57,16 @@ class Comparison(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class MacroAverage(Effect):
-    """One method over all tasks: the mean of the task means, every task counting the same.
+    """One method over a group of tasks: the mean of the task means, every task counting the same.
 
     Args:
+        group: the group's name; empty where all tasks are one.
         tasks: the tasks that were averaged.
         wins: tasks with a positive mean difference.
         losses: tasks with a negative one.
     """
 
+    group: str = ""
     tasks: tuple[str, ...]
     wins: int
     losses: int
@@ -77,7 +79,7 @@ class Table:
     Args:
         title: which runs are in it.
         comparisons: one per method and task, method by method.
-        macros: one per method.
+        macros: one per method and group of tasks, method by method.
     """
 
     title: str
@@ -101,20 +103,22 @@ class Table:
         check_known(task, dict.fromkeys(c.task for c in self.comparisons), what="task")
         return next(c for c in self.comparisons if (c.method, c.task) == (method, task))
 
-    def macro(self, method: str) -> MacroAverage:
-        """The macro-average of one method.
+    def macro(self, method: str, group: str = "") -> MacroAverage:
+        """The macro-average of one method over a group of tasks.
 
         Args:
             method: its name.
+            group: the group's name; empty where all tasks are one.
 
         Returns:
             The macro-average.
 
         Raises:
-            ValueError: an unknown method.
+            ValueError: an unknown method or group.
         """
-        check_known(method, [m.method for m in self.macros], what="method")
-        return next(m for m in self.macros if m.method == method)
+        check_known(method, dict.fromkeys(m.method for m in self.macros), what="method")
+        check_known(group, dict.fromkeys(m.group for m in self.macros), what="group of tasks")
+        return next(m for m in self.macros if (m.method, m.group) == (method, group))
 
 
 @dataclass(frozen=True)
