@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
-from dither.bench.executors import KEPT, RunError
+from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.worker import Made, be_quiet, be_ready, run_for_sending
 from dither.bench.request import RunRequest
 from dither.results import RunResult
@@ -34,29 +34,56 @@ def in_processes(
     Raises:
         RunError: a run raised an error, or its process died; the message names the run.
     """
+    with _pool(jobs) as pool:
+        yield from _made(pool, work, requests, jobs)
+
+
+@contextmanager
+def process_executor(jobs: int) -> Iterator[Executor]:
+    """Processes that stay for several batches of runs; the end of the block ends them and what they run.
+
+    Args:
+        jobs: how many runs at a time, >= 1. The processes start with the first runs.
+    """
+
+    def execute(requests: Iterable[RunRequest], /) -> Generator[RunResult, None, None]:
+        return _made(pool, run_for_sending, requests, jobs)
+
+    with _pool(jobs) as pool:
+        yield execute
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     if jobs < 1:
         raise ValueError(f"--jobs is {jobs}; it must be at least 1")
-    pending = iter(requests)
     # spawn: a forked process would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker)
-    running: dict[Future[Made], RunRequest] = {}
     try:
-        while True:
-            # No more than are running: what waits in a queue would be lost from sight.
-            for request in islice(pending, jobs - len(running)):
-                with _interrupts_waiting():
-                    running[pool.submit(work, request)] = request
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            # Results first, so that an error does not take with it what is finished.
-            for future in sorted(done, key=lambda future: future.exception() is not None):
-                yield _result(future, running)
+        yield pool
     finally:
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _made(
+    pool: ProcessPoolExecutor, work: Callable[[RunRequest], Made], requests: Iterable[RunRequest], jobs: int
+) -> Generator[Made, None, None]:
+    pending = iter(requests)
+    running: dict[Future[Made], RunRequest] = {}
+    while True:
+        # No more than are running: what waits in a queue would be lost from sight.
+        for request in islice(pending, jobs - len(running)):
+            with _interrupts_waiting():
+                running[pool.submit(work, request)] = request
+        if not running:
+            return
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        # Results first, so that an error does not take with it what is finished.
+        for future in sorted(done, key=lambda future: future.exception() is not None):
+            yield _result(future, running)
 
 
 @contextmanager
