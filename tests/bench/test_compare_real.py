@@ -10,8 +10,9 @@ import pytest
 from tiny_encoder import plan_of
 
 from dither.bench import compare
-from dither.bench.compare import look, make_runs
+from dither.bench.compare import look
 from dither.bench.plan import Plan
+from dither.bench.recording import make_runs
 from dither.bench.run import run
 from dither.bench.settings import parse_settings
 from dither.results import Ledger

@@ -18,9 +18,10 @@ import psutil
 import pytest
 from tiny_encoder import plan_of, requests_of, save_encoder, write_task
 
-from dither.bench.compare import look, make_runs
+from dither.bench.compare import look
 from dither.bench.executors import RunError, ray_cluster
 from dither.bench.executors.ray_cluster import ray_executor
+from dither.bench.recording import make_runs
 from dither.results import Ledger, RunResult
 
 PATIENCE = 120  # seconds for what takes one or two when the machine is idle

@@ -12,10 +12,11 @@ from dataclasses import replace
 import pytest
 from tiny_encoder import plan_of, requests_of, save_encoder, write_task
 
-from dither.bench.compare import look, make_runs
+from dither.bench.compare import look
 from dither.bench.executors import ray_cluster, ray_connection, ray_node
 from dither.bench.executors.ray_cluster import Share, ray_executor
 from dither.bench.executors.ray_node import require_software, run_on_node, software, travelling_task
+from dither.bench.recording import make_runs
 from dither.bench.request import RunRequest
 from dither.bench.run import run
 

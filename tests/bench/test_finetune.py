@@ -12,9 +12,9 @@ from tiny_encoder import plan_of, save_encoder, write_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
 from dither.bench import finetune as finetune_module
-from dither.bench.compare import make_runs
 from dither.bench.finetune import finetune
 from dither.bench.models import find_model
+from dither.bench.recording import make_runs
 from dither.bench.run import run
 from dither.results import Ledger, LedgerError
 

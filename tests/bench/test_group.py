@@ -9,11 +9,11 @@ import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench import group as group_module
-from dither.bench.compare import make_runs
 from dither.bench.executors import RunError
 from dither.bench.executors import group as executor
 from dither.bench.executors.group import follow
 from dither.bench.group import Group
+from dither.bench.recording import make_runs
 from dither.bench.run import run
 from dither.cli import main
 

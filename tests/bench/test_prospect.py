@@ -8,8 +8,9 @@ import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench import compare
-from dither.bench.compare import look, make_runs
+from dither.bench.compare import look
 from dither.bench.prospect import finished_runs, prospect
+from dither.bench.recording import make_runs
 from dither.bench.run import run
 from dither.results import LedgerError
 

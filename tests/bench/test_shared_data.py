@@ -14,8 +14,8 @@ import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench import compare, shared_data
-from dither.bench.compare import make_runs
 from dither.bench.executors import RunError
+from dither.bench.recording import make_runs
 from dither.bench.run import run
 
 

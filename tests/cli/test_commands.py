@@ -12,7 +12,7 @@ import pytest
 
 from dither.cli import build_parser
 
-COMMANDS = ("demo", "compare", "reproduce", "finetune", "sensitivity", "tasks", "methods")
+COMMANDS = ("demo", "compare", "sweep", "reproduce", "finetune", "sensitivity", "tasks", "methods")
 
 
 def examples(text: str) -> list[list[str]]:

@@ -134,7 +134,7 @@ def broken(*arguments, **options):
 
 
 def test_an_error_in_a_run_ends_with_1_and_a_traceback_when_asked_for(dither, films, tmp_path, monkeypatch):
-    monkeypatch.setattr("dither.bench.compare.run_in_processes", broken)
+    monkeypatch.setattr("dither.bench.recording.run_in_processes", broken)
     command = compare(films, tmp_path, *QUICK)
     status, out, err = dither(*command)
     assert (status, out, err.splitlines()[-1]) == (1, "", "dither: it broke")
@@ -147,7 +147,7 @@ def interrupted(*arguments, **options):
 
 
 def test_an_interruption_ends_with_130(dither, films, tmp_path, monkeypatch):
-    monkeypatch.setattr("dither.bench.compare.run_in_processes", interrupted)
+    monkeypatch.setattr("dither.bench.recording.run_in_processes", interrupted)
     status, out, err = dither(*compare(films, tmp_path, *QUICK))
     assert (status, out) == (130, "")
     assert err.endswith("dither: interrupted; finished runs are kept, the same command goes on from there\n")
@@ -221,7 +221,7 @@ def test_the_margin_belongs_to_the_plan(dither, films, tmp_path):
 
 @pytest.mark.parametrize("mark", [": ", "; "])
 def test_a_long_verdict_is_explained_once(mark):
-    from dither.cli.verdicts import Reasons
+    from dither.cli.numbers import Reasons
     from dither.stats import Verdict
 
     reasons, why = Reasons(), "8 pairs cannot reach p < 0.05 after Holm over 32 tests"

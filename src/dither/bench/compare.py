@@ -1,27 +1,15 @@
 """The comparison: make the runs that are missing, and say what they tell."""
 
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from dither.bench.effort import Effort
-from dither.bench.executors import Executor
-from dither.bench.executors.group import follow, run_in_group
-from dither.bench.executors.processes import run_in_processes
-from dither.bench.group import Group
-from dither.bench.plan import Plan
-from dither.bench.request import RunRequest
-from dither.bench.shared_data import shared_data
-from dither.bench.training import require_tensorboard
-from dither.results import Ledger, LedgerError, RunResult
+from dither.bench.variations import by_variation
+from dither.results import Experiment, Ledger, LedgerError, RunResult
 from dither.stats import Analysis, Score, analyse
 
 BASELINE = "none"
 SHOWN_FAILURES = 5
-
-Progress = Callable[[RunResult | None, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,104 +21,16 @@ class Comparison:
         results: the runs, without their predictions.
         looks: how often results were looked at under different plans, this time included.
         warnings: what a reader must know, such as mixed versions.
+        scores: of the runs, for other questions than the analysis answers (`against`).
+        experiment: what was planned.
     """
 
     analysis: Analysis
     results: tuple[RunResult, ...]
     looks: int
     warnings: tuple[str, ...]
-
-
-def make_runs(
-    plan: Plan,
-    out: str | Path,
-    *,
-    jobs: int = 1,
-    executor: Executor | None = None,
-    margin: float | None = None,
-    kind: str = "compare",
-    tensorboard: bool = False,
-    progress: Progress = lambda result, done, total: None,
-) -> Effort | None:
-    """Make the runs of a plan that its output folder does not hold yet.
-
-    Each is recorded when it is finished, so an interrupted comparison goes on where it was. Processes that
-    were started together (`torchrun`, `accelerate launch`) make each run together, one after the other; the
-    first of them alone keeps the ledger and calls `progress`.
-
-    Args:
-        plan: what to run.
-        out: the output folder; of this experiment, or new.
-        jobs: runs at a time, in processes of this machine.
-        executor: makes the runs elsewhere; None for those processes.
-        margin: of the equivalence test, in points; None for no such test. It belongs to the plan: a
-            folder keeps the one that it was made with.
-        kind: of the experiment that the folder is for.
-        tensorboard: write curves below `out/tensorboard`.
-        progress: called with each result, the number of runs done and of all.
-
-    Returns:
-        What the runs of this start took; None where nothing was to be made, where another executor made
-        the runs, and in all but the first of processes that were started together.
-
-    Raises:
-        ValueError: `jobs` is below 1; or processes that were started together shall do it otherwise.
-        ImportError: TensorBoard is not installed.
-        LedgerError: the folder holds another experiment, has a writer, or cannot be written.
-        RunError: a run ended by an error.
-    """
-    if jobs < 1:
-        raise ValueError(f"--jobs is {jobs}; it must be at least 1")
-    group = Group.here()
-    if group.size > 1 and (jobs > 1 or executor):
-        given = f"--jobs is {jobs}" if jobs > 1 else "another executor was given"
-        raise ValueError(
-            f"{given}, but {group.size} processes were started together and make one run at a time; leave "
-            "that out, or start one process"
-        )
-    if tensorboard:
-        require_tensorboard()
-    if not group.leads:
-        follow(plan.requests(), group)
-        return None
-    clock, made = time.perf_counter(), list[RunResult]()
-    with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
-        requests = list(plan.requests())
-        there = set(ledger.finished_ids())
-        missing = [request for request in requests if request.spec.id not in there]
-        if tensorboard:
-            missing = [_with_curves(request, Path(out)) for request in missing]
-        done = len(requests) - len(missing)
-        progress(None, done, len(requests))
-        # Closing ends what runs, also when recording failed.
-        with closing(_executed(missing, plan, group, jobs=jobs, executor=executor)) as results:
-            for result in results:
-                ledger.add(result)
-                made.append(result.without_predictions())
-                progress(result, done + len(made), len(requests))
-    if executor or not made:
-        return None
-    lanes = min(jobs, len(made))
-    return Effort.of(made, time.perf_counter() - clock, lanes=lanes, processes=max(lanes, group.size))
-
-
-def _executed(
-    missing: Sequence[RunRequest], plan: Plan, group: Group, *, jobs: int, executor: Executor | None
-) -> Generator[RunResult, None, None]:
-    if group.size > 1:
-        yield from run_in_group(missing, group)
-    elif executor:
-        yield from executor(missing)
-    else:
-        with shared_data(missing, plan.data) as requests:
-            yield from run_in_processes(requests, jobs)
-
-
-def _with_curves(request: RunRequest, out: Path) -> RunRequest:
-    spec = request.spec
-    return replace(
-        request, tensorboard=str(out / "tensorboard" / spec.task / spec.method / f"seed-{spec.seed}")
-    )
+    scores: tuple[Score, ...] = ()
+    experiment: Experiment | None = None
 
 
 def look(out: str | Path, *, record: bool = True) -> Comparison:
@@ -150,18 +50,44 @@ def look(out: str | Path, *, record: bool = True) -> Comparison:
         mixed = tuple(ledger.mixed_versions())
         examples = {row.spec.task: row.id for row in results}
         sizes = {task: _examples(ledger, run_id) for task, run_id in examples.items()}
-    analysis = analyse(
-        [_score(result, sizes[result.spec.task]) for result in results],
-        baseline=BASELINE,
-        planned_seeds=experiment.seeds,
-        planned_methods=list(experiment.methods),
-        planned_tasks=list(experiment.tasks),
-        margin=experiment.margin,
-        looks=len(planned),
-    )
+    scores = tuple(_score(result, sizes[result.spec.task]) for result in results)
+    analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=len(planned))
     complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)
     unrecorded = _record_look(out) if record and complete else ()
-    return Comparison(analysis, results, len(planned), (*mixed, *failures(results), *unrecorded))
+    warnings = (*mixed, *failures(results), *unrecorded)
+    return Comparison(analysis, results, len(planned), warnings, scores, experiment)
+
+
+def against(comparison: Comparison, reference: str, arms: Sequence[str]) -> Analysis:
+    """The same runs with another arm as what the others are compared with.
+
+    Args:
+        comparison: what a folder tells, from `look`.
+        reference: the arm that takes the place of plain fine-tuning.
+        arms: the arms to compare with it; the family of tests.
+
+    Raises:
+        ValueError: an arm that the folder has not.
+    """
+    assert comparison.experiment is not None, "a comparison from `look` has its experiment"
+    names = [reference, *(arm for arm in arms if arm != reference)]
+    scores = [score for score in comparison.scores if score.method in names]
+    return _analysis(scores, comparison.experiment, reference, names, looks=comparison.looks)
+
+
+def _analysis(
+    scores: Sequence[Score], experiment: Experiment, baseline: str, methods: Sequence[str], *, looks: int
+) -> Analysis:
+    return analyse(
+        scores,
+        baseline=baseline,
+        planned_seeds=experiment.seeds,
+        planned_methods=methods,
+        planned_tasks=list(experiment.tasks),
+        margin=experiment.margin,
+        looks=looks,
+        groups=by_variation(experiment.tasks),
+    )
 
 
 def _record_look(out: str | Path) -> tuple[str, ...]:

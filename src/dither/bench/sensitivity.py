@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dither.bench.compare import failures, make_runs
+from dither.bench.compare import failures
 from dither.bench.group import Group
 from dither.bench.plan import Plan
+from dither.bench.recording import make_runs
 from dither.results import Ledger, LedgerError, RunResult
 from dither.stats import RankCorrelation, partial_spearman, spearman
 
@@ -55,7 +56,7 @@ def make_measured_runs(plan: Plan, out: str | Path, *, batches: int, **options: 
         out: the output folder; of this experiment, or new.
         batches: of the recipe's size, from the beginning of the train split, on which |w·g| is averaged;
             at least 1. A split with fewer is taken whole.
-        **options: of `dither.bench.compare.make_runs`.
+        **options: of `dither.bench.recording.make_runs`.
 
     Raises:
         ValueError: `batches` is below 1, or the folder has runs that were measured over another number.

@@ -203,7 +203,10 @@ def parse_settings(
                 changed[name][setting] = toml_value(value)
     for name, values in changed.items():
         full_settings(name, values)  # a wrong one is told now
-    return changed, _checked_train(train)
+    try:
+        return changed, checked_recipe(train)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--set train.{error}") from None
 
 
 def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool = False) -> dict[str, Any]:
@@ -230,12 +233,17 @@ def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool =
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _checked_train(train: dict[str, Any]) -> dict[str, Any]:
-    """Training settings as the recipe holds them, so that 3 and 3.0 are one; each in the recipe's range."""
-    try:
-        recipe = Recipe(**{"learning_rate": 1e-5, "epochs": 1, "batch_size": 1, "max_length": 16} | train)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"--set train.{error}") from None
+def checked_recipe(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Training settings as the recipe holds them, so that 3 and 3.0 are one; each in the recipe's range.
+
+    Raises:
+        ValueError, TypeError: a value outside its range, or of another kind.
+
+    Example:
+        >>> checked_recipe({"epochs": 3})
+        {'epochs': 3.0}
+    """
+    recipe = Recipe(**{"learning_rate": 1e-5, "epochs": 1, "batch_size": 1, "max_length": 16, **train})
     return {name: getattr(recipe, name) for name in train}
 
 

@@ -8,15 +8,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dither.cli import compare, demo, finetune, methods, perturb, reproduce, sensitivity, tasks
+from dither.cli import compare, demo, finetune, methods, perturb, reproduce, sensitivity, sweep, tasks
 
-_COMMANDS = (demo, compare, reproduce, finetune, sensitivity, perturb, tasks, methods)
+_COMMANDS = (demo, compare, sweep, reproduce, finetune, sensitivity, perturb, tasks, methods)
 
 _EPILOG = """\
 examples:
   dither demo                                        see it all on the built-in tasks, no network
   dither tasks                                       what can be compared on
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --seeds 0-8 --out runs/rte-cola
+  dither sweep builtin/tagging --model builtin --method pats --param beta=0.85,0.98 --out runs/beta
   dither finetune glue/rte --model ./my-encoder --method pats --seed 0 --out runs/rte-pats
 
 A command's own --help has its options and examples.

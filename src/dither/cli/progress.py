@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dither.bench.compare import Progress
+    from dither.bench.recording import Progress
     from dither.results import RunResult
 
 

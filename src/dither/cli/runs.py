@@ -29,8 +29,9 @@ def plan_of(
     *,
     model: str,
     train_settings: Mapping[str, Any],
+    languages: Sequence[str] | None = None,
 ) -> "Plan":
-    """The plan that the options ask for, loaded and checked."""
+    """The plan that the options ask for, loaded and checked; in their languages unless some are given."""
     from dither.bench.plan import Plan
 
     return Plan.create(
@@ -42,7 +43,7 @@ def plan_of(
         threads=args.threads,
         dtype=args.dtype,
         data_dir=args.data_dir,
-        languages=options.languages(args),
+        languages=options.languages(args) if languages is None else languages,
     )
 
 
@@ -50,7 +51,7 @@ def make_missing(
     args: argparse.Namespace, plan: "Plan", *, kind: str, executor: "Executor | None"
 ) -> "Effort | None":
     """Make the runs that the output folder does not hold yet, with progress on standard error."""
-    from dither.bench.compare import make_runs
+    from dither.bench.recording import make_runs
     from dither.cli.progress import run_progress
 
     with run_progress() as progress:

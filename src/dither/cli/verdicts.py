@@ -1,24 +1,22 @@
 """The tables of a comparison: numbers in rows, verdicts in words, explanations once below."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dither.cli.curves import curve_table
 from dither.cli.evaluations import evaluation_table
+from dither.cli.numbers import WIDE, Reasons, interval_text, p_text, signed, spread
 from dither.cli.tables import new_table, open_console, print_json, run_row
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from dither.bench.compare import Comparison
+    from dither.bench.curves import CurvePoint
     from dither.bench.effort import Effort
-    from dither.stats import Analysis, MacroAverage, Verdict
+    from dither.stats import Analysis, MacroAverage
     from dither.stats import Table as Effects
-
-_WIDE = 120  # columns of a terminal that has room for every number
-_LONG = 48  # characters of a verdict that stands in a row; a longer one is explained below
-_COLOURS = {"better": "green", "worse": "red"}
 
 
 def print_comparison(
@@ -36,19 +34,30 @@ def print_comparison(
         effort: what the runs of this start took; None where there were none.
         as_json: print standard JSON.
     """
-    analysis = comparison.analysis
     if as_json:
         print_json(comparison_json(comparison, effort))
         return
+    analysis = comparison.analysis
     console, reasons = open_console(), Reasons()
-    if len(analysis.tasks) > 1:
+    if points := variation_curve(comparison):
+        title = f"By {', '.join(points[0].values)} (the primary answer)"
+        console.print(curve_table(points, title, reasons, width=console.width))
+        console.print()
+    elif len(analysis.tasks) > 1:
         console.print(_macro_table(analysis.all_runs.macros, reasons))
         console.print()
-    narrow = console.width < _WIDE
-    console.print(_task_table(analysis.all_runs, "Task by task", reasons, narrow))
+    console.print(_task_table(analysis.all_runs, "Task by task", reasons, console.width < WIDE))
     if (evaluations := evaluation_table(comparison.results, primary)) is not None:
         console.print()
         console.print(evaluations)
+    print_rest(console, comparison, reasons, effort)
+
+
+def print_rest(
+    console: Any, comparison: "Comparison", reasons: Reasons, effort: "Effort | None" = None
+) -> None:
+    """What stands below the tables: the same without failed runs, reasons, notes, warnings, the legend."""
+    analysis, narrow = comparison.analysis, console.width < WIDE
     if any(result.status == "failed" for result in comparison.results):
         console.print()
         console.print(_task_table(analysis.without_failed, "Without failed runs", reasons, narrow))
@@ -61,9 +70,11 @@ def print_comparison(
 
 
 def comparison_json(comparison: "Comparison", effort: "Effort | None") -> dict[str, Any]:
-    """The analysis, every run, and what those of this start took, as JSON values."""
+    """A comparison as JSON values, with a curve where tasks have variations, and what this start took."""
+    points = variation_curve(comparison)
     return {
         **comparison.analysis.to_json(),
+        **({"curve": [point.to_json() for point in points]} if points else {}),
         "looks": comparison.looks,
         "warnings": list(comparison.warnings),
         "effort": asdict(effort) if effort else None,
@@ -71,26 +82,14 @@ def comparison_json(comparison: "Comparison", effort: "Effort | None") -> dict[s
     }
 
 
-class Reasons:
-    """The long explanations of verdicts, numbered, each once."""
+def variation_curve(comparison: "Comparison") -> "tuple[CurvePoint, ...]":
+    """The points of a comparison in which a task has several variations, such as less data; else none."""
+    from dither.bench.curves import curves, varied_settings
 
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-
-    def cell(self, verdict: "Verdict") -> str:
-        """A verdict for a row: whole where it is short, else its head and the number of its reason."""
-        text = verdict.text.partition("; looked ")[0]
-        colour = _COLOURS.get(verdict.kind)
-        if len(text) > _LONG:
-            head, _, reason = text.partition(": " if ": " in text else "; ")
-            if reason not in self._texts:
-                self._texts.append(reason)
-            text = f"{head} ({self._texts.index(reason) + 1})"
-        return f"[{colour}]{text}[/{colour}]" if colour else text
-
-    def listed(self) -> list[str]:
-        """The explanations, to stand below the tables."""
-        return [f"({number}) {text}" for number, text in enumerate(self._texts, start=1)]
+    if comparison.experiment is None:
+        return ()
+    settings = varied_settings(comparison.experiment.tasks)
+    return curves(comparison.analysis, comparison.experiment, settings) if settings else ()
 
 
 def _legend(analysis: "Analysis", narrow: bool) -> str:
@@ -118,9 +117,9 @@ def _macro_table(macros: "Sequence[MacroAverage]", reasons: Reasons) -> "Table":
             table.add_row(
                 row.method,
                 str(len(row.tasks)),
-                _signed(row.difference),
-                _interval(row.interval),
-                _p(row.p_holm),
+                signed(row.difference),
+                interval_text(row.interval),
+                p_text(row.p_holm),
                 reasons.cell(row.verdict),
             )
     return table
@@ -133,34 +132,15 @@ def _task_table(effects: "Effects", title: str, reasons: Reasons, narrow: bool) 
     table = new_table(title, headings)
     others = [row for row in effects.comparisons if row.method != row.baseline]
     for row in others or effects.comparisons:
-        numbers = (str(row.pairs), _p(row.p_holm), f"{row.wins}/{row.ties}/{row.losses}")
+        numbers = (str(row.pairs), p_text(row.p_holm), f"{row.wins}/{row.ties}/{row.losses}")
         table.add_row(
             row.task,
             row.method,
-            _spread(row.baseline_mean, row.baseline_sd),
-            _spread(row.method_mean, row.method_sd),
-            _signed(row.difference),
-            _interval(row.interval),
+            spread(row.baseline_mean, row.baseline_sd),
+            spread(row.method_mean, row.method_sd),
+            signed(row.difference),
+            interval_text(row.interval),
             *(() if narrow else numbers),
             reasons.cell(row.verdict) if others else "plain alone: nothing to compare",
         )
     return table
-
-
-def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.2f}"
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return "–" if math.isnan(low) else f"{low:+.2f} … {high:+.2f}"
-
-
-def _spread(mean: float, deviation: float) -> str:
-    if math.isnan(mean):
-        return "–"
-    return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ±{deviation:.1f}"
-
-
-def _p(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,147 @@
+"""The runs of a plan, made where they are missing and recorded one by one."""
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from dither.bench.data import TaskData
+from dither.bench.effort import Effort
+from dither.bench.executors import Executor
+from dither.bench.executors.group import follow, run_in_group
+from dither.bench.executors.processes import run_in_processes
+from dither.bench.group import Group
+from dither.bench.plan import Plan
+from dither.bench.request import RunRequest
+from dither.bench.shared_data import shared_data
+from dither.bench.training import require_tensorboard
+from dither.results import Ledger, RunResult
+
+Progress = Callable[[RunResult | None, int, int], None]
+
+
+def make_runs(
+    plan: Plan,
+    out: str | Path,
+    *,
+    kind: str = "compare",
+    jobs: int = 1,
+    executor: Executor | None = None,
+    margin: float | None = None,
+    tensorboard: bool = False,
+    progress: Progress = lambda result, done, total: None,
+) -> Effort | None:
+    """Make the runs of a plan that its output folder does not hold yet.
+
+    Each is recorded when it is finished, so an interrupted comparison goes on where it was. Processes that
+    were started together (`torchrun`, `accelerate launch`) make each run together, one after the other; the
+    first of them alone keeps the ledger and calls `progress`.
+
+    Args:
+        plan: what to run.
+        out: the output folder; of this experiment, or new.
+        kind: of experiment that the folder is for.
+        jobs: runs at a time, in processes of this machine.
+        executor: makes the runs elsewhere; None for those processes.
+        margin: of the equivalence test, in points; None for no such test. It belongs to the plan: a
+            folder keeps the one that it was made with.
+        tensorboard: write curves below `out/tensorboard`.
+        progress: called with each result, the number of runs done and of all.
+
+    Returns:
+        What the runs of this start took; None where nothing was to be made, where another executor made
+        the runs, and in all but the first of processes that were started together.
+
+    Raises:
+        ValueError: `jobs` is below 1; or processes that were started together shall do it otherwise.
+        ImportError: TensorBoard is not installed.
+        LedgerError: the folder holds another experiment, has a writer, or cannot be written.
+        RunError: a run ended by an error.
+    """
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; it must be at least 1")
+    group = Group.here()
+    if group.size > 1 and (jobs > 1 or executor):
+        given = f"--jobs is {jobs}" if jobs > 1 else "another executor was given"
+        raise ValueError(
+            f"{given}, but {group.size} processes were started together and make one run at a time; leave "
+            "that out, or start one process"
+        )
+    if tensorboard:
+        require_tensorboard()
+    if not group.leads:
+        follow(plan.requests(), group)
+        return None
+    requests = list(plan.requests())
+    if tensorboard:
+        requests = [_with_curves(request, Path(out)) for request in requests]
+    with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
+        return record_runs(ledger, requests, data=plan.data, jobs=jobs, executor=executor, progress=progress)
+
+
+def record_runs(
+    ledger: Ledger,
+    requests: Sequence[RunRequest],
+    *,
+    data: Mapping[str, TaskData],
+    jobs: int = 1,
+    executor: Executor | None = None,
+    progress: Progress = lambda result, done, total: None,
+) -> Effort | None:
+    """Make those of the runs that an open ledger does not hold, and record each when it is finished.
+
+    Args:
+        ledger: open for writing.
+        requests: the runs.
+        data: of their tasks, by name.
+        jobs: as in `make_runs`, like the others.
+        executor: likewise.
+        progress: likewise.
+
+    Returns:
+        As `make_runs`.
+
+    Raises:
+        LedgerError: a run is no part of the ledger's experiment, or cannot be written.
+        RunError: a run ended by an error.
+    """
+    clock, made, group = time.perf_counter(), list[RunResult](), Group.here()
+    there = set(ledger.finished_ids())
+    missing = [request for request in requests if request.spec.id not in there]
+    done = len(requests) - len(missing)
+    progress(None, done, len(requests))
+    # Closing ends what runs, also when recording failed.
+    with closing(_executed(missing, data, group, jobs=jobs, executor=executor)) as results:
+        for result in results:
+            ledger.add(result)
+            made.append(result.without_predictions())
+            progress(result, done + len(made), len(requests))
+    if executor or not made:
+        return None
+    lanes = min(jobs, len(made))
+    return Effort.of(made, time.perf_counter() - clock, lanes=lanes, processes=max(lanes, group.size))
+
+
+def _executed(
+    missing: Sequence[RunRequest],
+    data: Mapping[str, TaskData],
+    group: Group,
+    *,
+    jobs: int,
+    executor: Executor | None,
+) -> Generator[RunResult, None, None]:
+    if group.size > 1:
+        yield from run_in_group(missing, group)
+    elif executor:
+        yield from executor(missing)
+    else:
+        with shared_data(missing, data) as requests:
+            yield from run_in_processes(requests, jobs)
+
+
+def _with_curves(request: RunRequest, out: Path) -> RunRequest:
+    spec = request.spec
+    return replace(
+        request, tensorboard=str(out / "tensorboard" / spec.task / spec.method / f"seed-{spec.seed}")
+    )

@@ -1,0 +1,89 @@
+"""The tables of curves: a row for each value, the difference to plain drawn beside its number."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dither.cli.numbers import WIDE, Reasons, interval_text, p_text, signed
+from dither.cli.tables import new_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dither.bench.curves import CurvePoint
+
+_CELLS = 25  # of a drawn interval
+
+
+def curve_table(points: "Sequence[CurvePoint]", title: str, reasons: Reasons, *, width: int) -> "Table":
+    """A row for each point of curves that share their settings.
+
+    Args:
+        points: at least one.
+        title: of the table.
+        reasons: that verdicts refer to.
+        width: of the terminal; a narrow one gets no drawing and fewer numbers.
+    """
+    wide = width >= WIDE
+    settings = list(points[0].values)
+    methods = len({point.method for point in points if point.arm != "none"}) > 1
+    rows, scale = "train_fraction" in settings, _scale(points)
+    tests = ("pairs", "p") if wide else ()
+    headings = (
+        *(("method",) if methods else ()),
+        *settings,
+        *(("rows",) if rows else ()),
+        *("plain", "score", "difference", "interval", *tests),
+        *((f"±{scale:.2g}",) if wide else ()),
+        "verdict",
+    )
+    table = new_table(title, headings)
+    if wide:
+        table.columns[-2].justify = "left"  # its spaces count
+    for point in points:
+        low, high = point.interval
+        table.add_row(
+            *((point.method,) if methods else ()),
+            *("–" if point.values[name] is None else str(point.values[name]) for name in settings),
+            *(("–" if point.rows is None else str(point.rows),) if rows else ()),
+            *(_mean(point.baseline_mean), _mean(point.mean), signed(point.difference)),
+            interval_text(point.interval),
+            *((str(point.pairs), p_text(point.p)) if wide else ()),
+            *((drawn(low, point.difference, high, scale),) if wide else ()),
+            "plain itself" if point.arm == "none" else reasons.cell(point.verdict),
+        )
+    return table
+
+
+def _scale(points: "Sequence[CurvePoint]") -> float:
+    """The points from the middle of a drawing to its ends: no interval is cut off."""
+    ends = [abs(end) for point in points for end in (*point.interval, point.difference) if math.isfinite(end)]
+    return max(ends, default=0.0) or 1.0
+
+
+def drawn(low: float, value: float, high: float, scale: float) -> str:
+    """An interval on a line from -scale to scale, with 0 in the middle.
+
+    Example:
+        >>> drawn(0.5, 0.75, 1.0, 1.0)
+        '            │     ├──●──┤'
+        >>> drawn(-1.0, 0.0, 0.25, 1.0)
+        '├───────────●──┤         '
+    """
+    if not math.isfinite(value):
+        return " " * _CELLS
+    middle = _CELLS // 2
+    ends = (low, high) if math.isfinite(low) and math.isfinite(high) else (value, value)
+    first, at, last = (middle + round(middle * point / scale) for point in (ends[0], value, ends[1]))
+    cells = [" "] * _CELLS
+    cells[middle] = "│"
+    for cell in range(first, last + 1):
+        cells[cell] = "┼" if cell == middle else "─"
+    if first < last:
+        cells[first], cells[last] = "├", "┤"
+    cells[at] = "●"
+    return "".join(cells)
+
+
+def _mean(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}"
