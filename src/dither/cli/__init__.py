@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from dither.cli import compare, demo, finetune, methods, perturb, reproduce, sensitivity, sweep, tasks
 
@@ -58,7 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
             help=module.SUMMARY,
             description=module.DESCRIPTION,
             epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            # Wide enough for the longest option beside its explanation.
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
