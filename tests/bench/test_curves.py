@@ -73,7 +73,8 @@ def test_points_stand_in_order_with_their_places(analysis, experiment):
         (0.0, 0.5, 80), (0.0, 1.0, 160), (0.1, 0.5, 80), (0.1, 1.0, 160), (0.2, 0.5, 80), (0.2, 1.0, 160)
     ]  # fmt: skip
     assert [point.arm for point in points[:2]] == ["none", "none"]
-    assert {point.method for point in points[2:]} == {"pats"}
+    assert {point.line for point in points[2:]} == {"pats"}
+    assert curves(analysis, experiment, ("beta",))[0].line == "pats@noise_lambda=0.1"
     assert [point.verdict.kind for point in points[:2]] == ["identical", "identical"]
 
 

@@ -120,6 +120,23 @@ def test_an_interrupted_search_makes_the_trials_of_one_in_one_go(films, tmp_path
     assert len(made) == len(set(made)) == 6
 
 
+def test_a_trial_that_died_before_it_had_its_values_gets_those_it_would_have_had(
+    films, tmp_path, made, monkeypatch
+):
+    whole, suggested = run_search(search_of(films, 2), tmp_path / "whole"), study.Study._suggested
+
+    def dies(self, trial, one, number):
+        if (one.setting, number) == ("beta", 1):
+            raise KeyboardInterrupt
+        return suggested(self, trial, one, number)
+
+    monkeypatch.setattr(study.Study, "_suggested", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(search_of(films, 2), tmp_path / "cut")
+    monkeypatch.setattr(study.Study, "_suggested", suggested)
+    assert run_search(search_of(films, 2), tmp_path / "cut") == whole
+
+
 def test_a_run_of_the_search_is_the_run_of_a_comparison(films, tmp_path, make_runs_by):
     make_runs_by(run)
     chosen = run_search(search_of(films, 1), tmp_path / "search").chosen

@@ -101,18 +101,21 @@ def test_recipes_are_swept_with_plain_runs_of_their_own(dither, films, tmp_path,
 
 def test_less_data_is_a_curve_of_its_own_in_compare(dither, films, tmp_path, strict):
     task, encoder = films
-    command = ["compare", task, "--model", encoder, *QUICK, "--methods", "none,aa", "--seeds", "0-1"]
+    arms = "none,aa,pats@beta=0.5,pats@beta=0.9"
+    command = ["compare", task, "--model", encoder, *QUICK, "--methods", arms, "--seeds", "0"]
     command += ["--train-fraction", "0.5,1.0", "--out", tmp_path]
     status, table, _ = dither(*command)
     assert status == 0
     assert "By train_fraction (the primary answer)" in table
     assert "Over all tasks" not in table
+    for arm in arms.split(",")[1:]:
+        assert len(re.findall(rf"^{re.escape(arm)} +1 +(?:0\.5 +12|1\.0 +24) ", table, re.MULTILINE)) == 2
     found = strict(dither(*command, "--json")[1])
     assert [(point["values"]["train_fraction"], point["rows"]) for point in found["curve"]] == [
         (0.5, 12), (1.0, 24)
-    ]  # fmt: skip
+    ] * 3  # fmt: skip
     macros = found["all_runs"]["macros"]
-    assert [(row["method"], row["group"], row["tasks"]) for row in macros[2:]] == [
+    assert [(row["method"], row["group"], row["tasks"]) for row in macros[2:4]] == [
         ("aa", "train_fraction=0.5", ["mine/films@train_fraction=0.5"]), ("aa", "", ["mine/films"])
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import Any
 from dither.bench.compare import BASELINE
 from dither.bench.grid import STRENGTH
 from dither.bench.subset import Subset
-from dither.bench.variations import base_of, settings_of
+from dither.bench.variations import base_of, settings_of, spelled
 from dither.results import Experiment
 from dither.stats import Analysis, Comparison, MacroAverage, Verdict
 
@@ -51,13 +51,14 @@ class CurvePoint:
     verdict: Verdict
 
     @property
-    def method(self) -> str:
-        """The arm without its settings."""
-        return base_of(self.arm)
+    def line(self) -> str:
+        """The arm without what `values` holds: the points of one curve over the same tasks share it."""
+        rest = {key: value for key, value in settings_of(self.arm).items() if key not in self.values}
+        return spelled(base_of(self.arm), rest)
 
     def to_json(self) -> dict[str, Any]:
         """The point as JSON values; NaN becomes None."""
-        found = {**asdict(self), "values": dict(self.values), "verdict": self.verdict.text}
+        found = {**asdict(self), "line": self.line, "values": dict(self.values), "verdict": self.verdict.text}
         found["interval"] = [_finite(end) for end in self.interval]
         return {key: _finite(value) if isinstance(value, float) else value for key, value in found.items()}
 
@@ -162,7 +163,7 @@ def _place(point: CurvePoint, bases: Sequence[str]) -> tuple[Any, ...]:
         for value in point.values.values()
     ]
     # Plain fine-tuning is strength 0 in the curve of every method, so it comes first.
-    return bases.index(base_of(point.tasks[0])), point.method if point.arm != BASELINE else "", values
+    return bases.index(base_of(point.tasks[0])), point.line if point.arm != BASELINE else "", values
 
 
 def _finite(value: float) -> float | None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _CELLS = 25  # of a drawn interval
 
 
-def curve_table(points: "Sequence[CurvePoint]", title: str, reasons: Reasons, *, width: int) -> "Table":
+def curve_table(
+    points: "Sequence[CurvePoint]", title: str, reasons: Reasons, *, width: int, named: bool = False
+) -> "Table":
     """A row for each point of curves that share their settings.
 
     Args:
@@ -23,14 +25,14 @@ def curve_table(points: "Sequence[CurvePoint]", title: str, reasons: Reasons, *,
         title: of the table.
         reasons: that verdicts refer to.
         width: of the terminal; a narrow one gets no drawing and fewer numbers.
+        named: say which arm each point is of, and how many tasks it is over; else the values say it all.
     """
     wide = width >= WIDE
     settings = list(points[0].values)
-    methods = len({point.method for point in points if point.arm != "none"}) > 1
     rows, scale = "train_fraction" in settings, _scale(points)
     tests = ("pairs", "p") if wide else ()
     headings = (
-        *(("method",) if methods else ()),
+        *(("method", "tasks") if named else ()),
         *settings,
         *(("rows",) if rows else ()),
         *("plain", "score", "difference", "interval", *tests),
@@ -43,7 +45,7 @@ def curve_table(points: "Sequence[CurvePoint]", title: str, reasons: Reasons, *,
     for point in points:
         low, high = point.interval
         table.add_row(
-            *((point.method,) if methods else ()),
+            *((point.arm, str(len(point.tasks))) if named else ()),
             *("–" if point.values[name] is None else str(point.values[name]) for name in settings),
             *(("–" if point.rows is None else str(point.rows),) if rows else ()),
             *(_mean(point.baseline_mean), _mean(point.mean), signed(point.difference)),

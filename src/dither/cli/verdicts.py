@@ -41,7 +41,7 @@ def print_comparison(
     console, reasons = open_console(), Reasons()
     if points := variation_curve(comparison):
         title = f"By {', '.join(points[0].values)} (the primary answer)"
-        console.print(curve_table(points, title, reasons, width=console.width))
+        console.print(curve_table(points, title, reasons, width=console.width, named=True))
         console.print()
     elif len(analysis.tasks) > 1:
         console.print(_macro_table(analysis.all_runs.macros, reasons))
