@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
@@ -21,8 +22,6 @@ from dither.results import Ledger, LedgerError, RunResult
 
 SPACE = ("noise_lambda=0.05..6,log", "beta=0.5..0.995")
 SEEDS = (100, 101)
-
-optuna = pytest.importorskip("optuna")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +201,15 @@ def test_a_trial_that_somebody_ended_is_told(films, tmp_path, made):
     storage.engine.dispose()
     assert attribute["search"]["trials"] == 2
     assert run_search(search_of(films, 2), tmp_path, storage=url).trials  # the surplus one is not ours
+
+
+def test_a_folder_that_cannot_be_made_and_bad_jobs_are_told(films, tmp_path):
+    with pytest.raises(ValueError, match="--jobs is 0; it must be at least 1"):
+        run_search(search_of(films, 1), tmp_path / "out", jobs=0)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"file/search cannot be made .*Choose another --out"):
+        run_search(search_of(films, 1), tmp_path / "file")
 
 
 def test_a_lost_storage_is_made_again_from_the_runs(films, tmp_path, made):

@@ -11,8 +11,6 @@ from dither.bench.search_rules import check_search, search_tasks
 from dither.bench.storage import StorageError, opened_storage
 from dither.bench.task_files import load_task
 
-pytest.importorskip("optuna")
-
 URLS = {
     "sqlite:////nonexistent/x.db": r"--storage sqlite:////nonexistent/x\.db cannot be used: unable to open",
     "nosuch://me:hidden@host/db": "--storage nosuch://host/db cannot be used: Can't load plugin: .*nosuch",

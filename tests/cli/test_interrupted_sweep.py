@@ -15,7 +15,6 @@ import pytest
 
 from dither.results import Ledger
 
-pytest.importorskip("optuna")
 KILLS = 4
 TRIALS = 4
 OPTIONS = ("--search", str(TRIALS), "--search-seeds", "100-101", "--seeds", "0", "--jobs", "1")

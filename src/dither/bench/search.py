@@ -104,15 +104,9 @@ def run_search(
         RunError: a run ended by an error.
     """
     folder = Path(out) / FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(
-            f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
-        ) from error
     name = FOLDER if storage is None else str(Path(out).resolve())
     seed = search.plan.seeds[0]
-    with opened_storage(folder, storage) as opened, process_executor(jobs) as here:
+    with process_executor(jobs) as here, opened_storage(_there(folder), storage) as opened:
         study = Study(opened, name, belongs=search.belongs(), space=search.space, seed=seed)
         with Ledger.create_or_resume(folder, search.experiment) as ledger:
             # Where runs are made elsewhere, all seeds of a trial are asked for at once.
@@ -124,6 +118,17 @@ def run_search(
                 selection = _selection(search, done)
                 selection.write(folder)
     return selection
+
+
+def _there(folder: Path) -> Path:
+    """The folder, made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
+        ) from error
+    return folder
 
 
 def check_out(out: str | Path, plan: Plan) -> None:
