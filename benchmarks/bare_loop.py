@@ -14,13 +14,13 @@ import torch
 import dither
 from benchmarks.comparison import METHODS
 from benchmarks.memory import high_water_mark
-from dither.bench.encoding import Encoded, encode
 from dither.bench.executors.worker import be_quiet
 from dither.bench.heads import HEADS
-from dither.bench.models import load_model, load_tokenizer
-from dither.bench.plan import Plan
-from dither.bench.request import RunRequest
-from dither.bench.settings import parse_settings
+from dither.bench.models.loading import load_model, load_tokenizer
+from dither.bench.plans.plan import Plan
+from dither.bench.plans.settings import parse_settings
+from dither.bench.runs.encoding import Encoded, encode
+from dither.bench.runs.request import RunRequest
 from dither.methods.registry import create_method
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dither.bench.environment import environment
+from dither.bench.runs.environment import environment
 from dither.core.kernels import backend_for
 
 _PACKAGES = ("dither", "torch", "transformers", "numpy", "noise-injection")

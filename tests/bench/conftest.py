@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dither.bench.task import Task
-from dither.bench.task_files import load_task
+from dither.bench.tasks.files import load_task
+from dither.bench.tasks.task import Task
 
 sys.path.append(str(Path(__file__).parent))  # for tiny_encoder, which killed children import too
 

@@ -12,7 +12,7 @@ from dither.bench import compare
 from dither.bench.compare import look
 from dither.bench.executors import RunError
 from dither.bench.recording import make_runs
-from dither.bench.run import run
+from dither.bench.runs.run import run
 from dither.results import Ledger, LedgerError
 
 
@@ -162,7 +162,7 @@ def test_bad_jobs_write_nothing(task, encoder, tmp_path):
 
 
 def test_curves_that_cannot_be_written_are_told_first(task, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr("dither.bench.training.find_spec", lambda name: None)
+    monkeypatch.setattr("dither.bench.runs.training.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'dither\[tensorboard\]'"):
         make_runs(quick(task, encoder), tmp_path / "out", tensorboard=True)
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ from tiny_encoder import plan_of, save_encoder, write_task
 from dither.bench import compare
 from dither.bench.compare import look
 from dither.bench.recording import make_runs
-from dither.bench.run import run
+from dither.bench.runs.run import run
 from dither.results import LedgerError
 
 NOBODY = 65534

@@ -11,10 +11,10 @@ from tiny_encoder import plan_of
 
 from dither.bench import compare
 from dither.bench.compare import look
-from dither.bench.plan import Plan
+from dither.bench.plans.plan import Plan
+from dither.bench.plans.settings import parse_settings
 from dither.bench.recording import make_runs
-from dither.bench.run import run
-from dither.bench.settings import parse_settings
+from dither.bench.runs.run import run
 from dither.results import Ledger
 
 pytestmark = pytest.mark.data

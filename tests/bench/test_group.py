@@ -14,7 +14,7 @@ from dither.bench.executors import group as executor
 from dither.bench.executors.group import follow
 from dither.bench.group import Group
 from dither.bench.recording import make_runs
-from dither.bench.run import run
+from dither.bench.runs.run import run
 from dither.cli import main
 
 

@@ -9,7 +9,7 @@ import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench import compare
-from dither.bench.run import run
+from dither.bench.runs.run import run
 from dither.bench.sensitivity import analyse_runs, make_measured_runs
 from dither.stats import partial_spearman, spearman
 

@@ -11,9 +11,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from dither.bench.plan import Plan
-from dither.bench.request import RunRequest
-from dither.bench.settings import parse_settings
+from dither.bench.plans.plan import Plan
+from dither.bench.plans.settings import parse_settings
+from dither.bench.runs.request import RunRequest
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "film", "was", "good", "bad", "a", "cat", "sat", "on", "mat", "who", "where", "play", "?"]

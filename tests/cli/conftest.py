@@ -42,7 +42,7 @@ def dither(capsys) -> Callable[..., tuple[int, str, str]]:
 def in_process(monkeypatch) -> None:
     """Make the runs of comparisons in this process."""
     from dither.bench import compare
-    from dither.bench.run import run
+    from dither.bench.runs.run import run
 
     monkeypatch.setattr(compare, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_parsed_ends_with_2(dither, arguments, message):
 
 
 def test_the_list_of_tasks(dither, strict):
-    from dither.bench.task_files import available_tasks
+    from dither.bench.tasks.files import available_tasks
 
     status, out, _ = dither("tasks")
     assert status == 0

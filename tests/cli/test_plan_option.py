@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from dither.bench import estimate
-from dither.bench.timing import time_run
+from dither.bench.plans import estimate
+from dither.bench.plans.timing import time_run
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_seeds_that_are_too_few_are_told_how_many_it_takes(dither, timed_here):
 
 
 def test_what_must_be_downloaded_is_named_first(dither, monkeypatch):
-    monkeypatch.setattr("dither.bench.downloads._data_are_here", lambda path, config: True)
+    monkeypatch.setattr("dither.bench.data.downloads._data_are_here", lambda path, config: True)
     status, out, _ = dither("reproduce", "noisytune-glue", "--plan", "--model", "nobody/such-a-model")
     assert status == 0
     assert "9 tasks × 2 arms × 5 seeds = 90 runs of nobody/such-a-model" in out

@@ -102,7 +102,7 @@ def test_the_folder_belongs_to_its_experiment(dither, spec, films, tmp_path):
 
 
 def test_the_list_names_every_experiment(dither, strict):
-    from dither.bench.experiment_files import available_reproductions
+    from dither.bench.experiments.files import available_reproductions
 
     status, out, _ = dither("reproduce")
     assert (status, out) == (0, dither("reproduce", "--list")[1])

@@ -19,12 +19,12 @@ SEARCH = ("--param", "noise_lambda=0.05..0.4,log", "--search", "2", "--seeds", "
 
 @pytest.fixture(autouse=True)
 def searches_in_process(monkeypatch):
-    from dither.bench.run import run
+    from dither.bench.runs.run import run
 
     def execute(requests):
         return (run(request) for request in requests)
 
-    monkeypatch.setattr("dither.bench.search.process_executor", lambda jobs: nullcontext(execute))
+    monkeypatch.setattr("dither.bench.sweeps.search.process_executor", lambda jobs: nullcontext(execute))
 
 
 def sweep(films, out: Path, *options: object) -> list[object]:
@@ -183,7 +183,7 @@ def test_a_folder_of_another_kind_is_refused(dither, films, tmp_path):
 
 
 def test_optuna_missing_ends_with_1(dither, films, tmp_path, monkeypatch):
-    monkeypatch.setattr("dither.bench.storage.find_spec", lambda name: None)
+    monkeypatch.setattr("dither.bench.sweeps.storage.find_spec", lambda name: None)
     status, _, err = dither(*sweep(films, tmp_path / "out", *SEARCH))
     assert (status, err) == (1, "dither: --search needs Optuna: pip install 'dither[sweep]'\n")
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ import pytest
 from launching import done, launched
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench.finetune import finetune
+from dither.bench.runs.finetune import finetune
 from dither.results import Ledger, LedgerError, RunResult
 
 EPOCHS = 20

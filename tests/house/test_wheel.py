@@ -39,7 +39,7 @@ def test_the_wheel_carries_the_library_and_not_its_source(repository: Path, tmp_
     assert LIBRARY in files
     assert not [file for file in files if file.endswith((".c", ".inc", ".h"))]
     assert {"dither/builtin/model/model.safetensors", "dither/bench/tasks/glue/cola.toml"} <= files
-    assert {"dither/bench/experiments/noisytune-glue.toml", "dither/bench/seed_noise.toml"} <= files
+    assert {"dither/bench/experiments/noisytune-glue.toml", "dither/bench/plans/seed_noise.toml"} <= files
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "installed")
     script = "import torch, dither; print(dither.noisytune_(torch.nn.Linear(4, 4), seed=0).backend)"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dither.bench.variations import by_variation
+from dither.bench.tasks.variations import by_variation
 from dither.results import Experiment, Ledger, LedgerError, RunResult
 from dither.stats import Analysis, Score, analyse
 

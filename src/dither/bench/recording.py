@@ -6,16 +6,16 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dither.bench.data import TaskData
+from dither.bench.data.loading import TaskData
 from dither.bench.effort import Effort
 from dither.bench.executors import Executor
 from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
 from dither.bench.group import Group
-from dither.bench.plan import Plan
-from dither.bench.request import RunRequest
-from dither.bench.shared_data import shared_data
-from dither.bench.training import require_tensorboard
+from dither.bench.plans.plan import Plan
+from dither.bench.runs.request import RunRequest
+from dither.bench.runs.shared_data import shared_data
+from dither.bench.runs.training import require_tensorboard
 from dither.results import Ledger, RunResult
 
 Progress = Callable[[RunResult | None, int, int], None]

@@ -11,7 +11,7 @@ from typing import Any
 
 from dither.bench.compare import failures
 from dither.bench.group import Group
-from dither.bench.plan import Plan
+from dither.bench.plans.plan import Plan
 from dither.bench.recording import make_runs
 from dither.results import Ledger, LedgerError, RunResult
 from dither.stats import RankCorrelation, partial_spearman, spearman

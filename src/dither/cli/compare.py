@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table; or say what they would be."""
     from dither.bench.compare import look
     from dither.bench.group import Group
-    from dither.bench.settings import parse_seeds
+    from dither.bench.plans.settings import parse_seeds
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.runs import make_missing, plan_asked
     from dither.cli.verdicts import print_comparison

@@ -10,7 +10,7 @@ from dither.cli.tables import new_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dither.bench.curves import CurvePoint
+    from dither.bench.sweeps.curves import CurvePoint
 
 _CELLS = 25  # of a drawn interval
 

@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table."""
     from dither.bench.compare import look
     from dither.bench.group import Group
-    from dither.bench.plan import Plan
+    from dither.bench.plans.plan import Plan
+    from dither.bench.plans.settings import parse_seeds, parse_settings
     from dither.bench.recording import make_runs
-    from dither.bench.settings import parse_seeds, parse_settings
     from dither.cli.progress import run_progress
     from dither.cli.verdicts import print_comparison
 

@@ -10,10 +10,10 @@ from dither.cli import options
 from dither.cli.tables import new_table, open_console, print_json
 
 if TYPE_CHECKING:
-    from dither.bench.estimate import Estimate
-    from dither.bench.plan import Plan
-    from dither.bench.prospect import Prospect
-    from dither.bench.timing import Timing
+    from dither.bench.plans.estimate import Estimate
+    from dither.bench.plans.plan import Plan
+    from dither.bench.plans.prospect import Prospect
+    from dither.bench.plans.timing import Timing
 
 _HOW = (
     "How: the beginnings of {timed} runs were made and thrown away, {jobs} at a time as the runs will be: a "
@@ -26,9 +26,9 @@ def print_downloads(
     args: argparse.Namespace, tasks: Sequence[str], model: str, methods: Sequence[str], seeds: Sequence[int]
 ) -> bool:
     """Say what is not on this machine yet, if something is not: the plan then is one without times."""
-    from dither.bench.downloads import downloads
-    from dither.bench.prospect import prospect
-    from dither.bench.task_files import load_task
+    from dither.bench.data.downloads import downloads
+    from dither.bench.plans.prospect import prospect
+    from dither.bench.tasks.files import load_task
 
     loaded = [load_task(name) for name in tasks]
     missing = downloads(model, loaded, args.data_dir)
@@ -59,8 +59,8 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
         kind: of the experiment that the output folder is for.
         notes: what JSON says beside it.
     """
-    from dither.bench.estimate import estimate
-    from dither.bench.prospect import finished_runs, prospect
+    from dither.bench.plans.estimate import estimate
+    from dither.bench.plans.prospect import finished_runs, prospect
 
     recorded = finished_runs(plan, args.out, kind, args.margin)
     sight = prospect([task.name for task in plan.tasks], list(plan.methods), len(plan.seeds), args.out)

@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the run, or read it where it is finished, and print it."""
-    from dither.bench.finetune import finetune
-    from dither.bench.plan import Plan
-    from dither.bench.settings import check_seed, parse_settings, spelled_arm
+    from dither.bench.plans.plan import Plan
+    from dither.bench.plans.settings import check_seed, parse_settings, spelled_arm
+    from dither.bench.runs.finetune import finetune
     from dither.cli.tables import print_run
 
     methods, train = parse_settings(args.settings, (spelled_arm(args.method),))

@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _method(args: argparse.Namespace) -> "NoisyTune":
-    from dither.bench.settings import parse_settings
+    from dither.bench.plans.settings import parse_settings
     from dither.methods.noisytune import NoisyTune
     from dither.methods.registry import available_methods, create_method
 

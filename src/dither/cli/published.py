@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 from dither.cli.tables import new_table, open_console
 
 if TYPE_CHECKING:
-    from dither.bench.beside import Beside
-    from dither.bench.reproduction import Reproduction
+    from dither.bench.experiments.beside import Beside
+    from dither.bench.experiments.reproduction import Reproduction
     from dither.stats import Analysis
 
 
 def print_published(experiment: "Reproduction", analysis: "Analysis", model: str) -> None:
     """Below our tables: what the paper says, its figures beside ours, and where the two differ."""
-    from dither.bench.beside import beside
+    from dither.bench.experiments.beside import beside
 
     console = open_console()
     for published in experiment.figures_for(model):
@@ -42,7 +42,7 @@ def notes(experiment: "Reproduction") -> list[str]:
 
 def published_json(experiment: "Reproduction", analysis: "Analysis", model: str) -> dict[str, Any]:
     """The same for programs."""
-    from dither.bench.beside import beside
+    from dither.bench.experiments.beside import beside
 
     return {
         "experiment": experiment.name,

@@ -7,8 +7,8 @@ from dither.cli import options
 
 if TYPE_CHECKING:
     from dither.bench.effort import Effort
-    from dither.bench.plan import Plan
-    from dither.bench.reproduction import Reproduction
+    from dither.bench.experiments.reproduction import Reproduction
+    from dither.bench.plans.plan import Plan
 
 SUMMARY = "run an experiment of a paper, its figures beside ours"
 DESCRIPTION = """\
@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the experiments, or plan one, or make its missing runs and print the tables."""
-    from dither.bench.experiment_files import load_reproduction
+    from dither.bench.experiments.files import load_reproduction
     from dither.bench.group import Group
-    from dither.bench.settings import parse_seeds, parse_settings
+    from dither.bench.plans.settings import parse_seeds, parse_settings
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.runs import make_missing, plan_of
     from dither.stats import Rule
@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from dither.bench.experiment_files import available_reproductions, load_reproduction
-    from dither.bench.settings import parse_seeds
+    from dither.bench.experiments.files import available_reproductions, load_reproduction
+    from dither.bench.plans.settings import parse_seeds
     from dither.cli.tables import new_table, open_console, print_json
 
     found = [load_reproduction(name) for name in available_reproductions()]
@@ -107,9 +107,9 @@ def _list(args: argparse.Namespace) -> int:
 
 def _tasks(args: argparse.Namespace, experiment: "Reproduction") -> tuple[list[str], list[str]]:
     """The tasks to run, and what a plan says of those that cannot be: without it they are an error."""
-    from dither.bench.presence import absence, absent_tasks, check_files
-    from dither.bench.settings import parse_tasks
-    from dither.bench.task_files import load_task
+    from dither.bench.data.presence import absence, absent_tasks, check_files
+    from dither.bench.plans.settings import parse_tasks
+    from dither.bench.tasks.files import load_task
 
     bases = () if args.tasks is None else parse_tasks(args.tasks)
     loaded = {name: load_task(name) for name in experiment.tasks_of(bases)}

@@ -9,12 +9,12 @@ from dither.cli import options
 if TYPE_CHECKING:
     from dither.bench.effort import Effort
     from dither.bench.executors import Executor
-    from dither.bench.plan import Plan
+    from dither.bench.plans.plan import Plan
 
 
 def plan_asked(args: argparse.Namespace) -> "Plan":
     """The plan of a command with the options of `dither.cli.options.add_runs`."""
-    from dither.bench.settings import parse_seeds, parse_settings
+    from dither.bench.plans.settings import parse_seeds, parse_settings
 
     seeds = parse_seeds(args.seeds)
     methods, train = parse_settings(args.settings, options.methods(args))
@@ -32,7 +32,7 @@ def plan_of(
     languages: Sequence[str] | None = None,
 ) -> "Plan":
     """The plan that the options ask for, loaded and checked; in their languages unless some are given."""
-    from dither.bench.plan import Plan
+    from dither.bench.plans.plan import Plan
 
     return Plan.create(
         tasks,

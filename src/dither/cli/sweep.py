@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from dither.cli import options
 
 if TYPE_CHECKING:
-    from dither.bench.parameters import Parameter
-    from dither.bench.plan import Plan
+    from dither.bench.plans.plan import Plan
+    from dither.bench.sweeps.parameters import Parameter
 
 SUMMARY = "sweep noise strength and other settings over seeds"
 DESCRIPTION = """\
@@ -106,8 +106,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs of a grid or a search, print what they tell."""
-    from dither.bench.parameters import parse_parameters
-    from dither.bench.settings import spelled_arm
+    from dither.bench.plans.settings import spelled_arm
+    from dither.bench.sweeps.parameters import parse_parameters
 
     method = spelled_arm(args.method)
     parameters = parse_parameters(args.params, method)
@@ -128,9 +128,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, ...]") -> int:
     from dither.bench.compare import BASELINE, look
-    from dither.bench.grid import Grid
     from dither.bench.group import Group
-    from dither.bench.settings import parse_seeds
+    from dither.bench.plans.settings import parse_seeds
+    from dither.bench.sweeps.grid import Grid
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.runs import make_missing
     from dither.cli.sweeps import print_grid
@@ -152,10 +152,10 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
 
 def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]") -> int:
     from dither.bench.compare import BASELINE, look
-    from dither.bench.search import Search, check_out, run_search
-    from dither.bench.search_rules import check_search, search_tasks
-    from dither.bench.settings import parse_seeds
-    from dither.bench.storage import require_optuna
+    from dither.bench.plans.settings import parse_seeds
+    from dither.bench.sweeps.rules import check_search, search_tasks
+    from dither.bench.sweeps.search import Search, check_out, run_search
+    from dither.bench.sweeps.storage import require_optuna
     from dither.cli.progress import run_progress
     from dither.cli.runs import make_missing
     from dither.cli.sweeps import print_search
@@ -196,7 +196,7 @@ def _plan(
     languages: Sequence[str] | None = None,
 ) -> "Plan":
     """The plan of some arms on some tasks; seeds and languages are the report's unless given."""
-    from dither.bench.settings import parse_seeds, parse_settings
+    from dither.bench.plans.settings import parse_seeds, parse_settings
     from dither.cli.runs import plan_of
 
     methods, train = parse_settings(args.settings, arms)

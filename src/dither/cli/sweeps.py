@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dither.bench.compare import Comparison
-    from dither.bench.curves import CurvePoint
     from dither.bench.effort import Effort
-    from dither.bench.grid import Grid
-    from dither.bench.trials import Selection
+    from dither.bench.sweeps.curves import CurvePoint
+    from dither.bench.sweeps.grid import Grid
+    from dither.bench.sweeps.trials import Selection
 
 OPTIMISTIC = (
     "The best value of a grid was seen on the reported split, so its own interval is optimistic: for an "
@@ -93,7 +93,7 @@ def print_search(
 
 def _curve(comparison: "Comparison", grid: "Grid") -> "tuple[CurvePoint, ...]":
     """The points over the tasks of each variation, the primary answer, and those of single tasks."""
-    from dither.bench.curves import curves
+    from dither.bench.sweeps.curves import curves
 
     assert comparison.experiment is not None, "a comparison from `look` has its experiment"
     analysis, experiment = comparison.analysis, comparison.experiment
@@ -105,14 +105,14 @@ def _curve(comparison: "Comparison", grid: "Grid") -> "tuple[CurvePoint, ...]":
 
 def _shares(tasks: Mapping[str, Any]) -> tuple[str, ...]:
     """The share of train, where tasks differ in it."""
-    from dither.bench.curves import varied_settings
+    from dither.bench.sweeps.curves import varied_settings
 
     return tuple(name for name in varied_settings(tasks) if name == "train_fraction")
 
 
 def _by_tasks(points: "Sequence[CurvePoint]") -> "dict[str, list[CurvePoint]]":
     """The points of each table, by its title: those over several tasks first."""
-    from dither.bench.variations import base_of
+    from dither.bench.tasks.variations import base_of
 
     tables: dict[str, list[CurvePoint]] = {}
     for point in points:
@@ -124,7 +124,7 @@ def _by_tasks(points: "Sequence[CurvePoint]") -> "dict[str, list[CurvePoint]]":
 def _against(comparison: "Comparison", grid: "Grid", reference: str | None) -> "tuple[CurvePoint, ...]":
     """Every other value beside the reference, by the same statistics."""
     from dither.bench.compare import BASELINE, against
-    from dither.bench.curves import curves
+    from dither.bench.sweeps.curves import curves
 
     if reference is None:
         return ()

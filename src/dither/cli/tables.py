@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dither.bench.task import Task
+    from dither.bench.tasks.task import Task
     from dither.methods.registry import MethodInfo
     from dither.results import RunResult
 
@@ -68,7 +68,7 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
             ]
         )
         return
-    from dither.bench.recipe import Recipe
+    from dither.bench.tasks.recipe import Recipe
 
     table = new_table(None, ("method", "what", "source"))
     for row in methods:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
-    from dither.bench.task_files import available_tasks, load_task
+    from dither.bench.tasks.files import available_tasks, load_task
     from dither.cli.tables import print_tasks
 
     print_tasks([load_task(name) for name in available_tasks()], as_json=args.json)

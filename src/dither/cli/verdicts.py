@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dither.bench.compare import Comparison
-    from dither.bench.curves import CurvePoint
     from dither.bench.effort import Effort
+    from dither.bench.sweeps.curves import CurvePoint
     from dither.stats import Analysis, MacroAverage
     from dither.stats import Table as Effects
 
@@ -84,7 +84,7 @@ def comparison_json(comparison: "Comparison", effort: "Effort | None") -> dict[s
 
 def variation_curve(comparison: "Comparison") -> "tuple[CurvePoint, ...]":
     """The points of a comparison in which a task has several variations, such as less data; else none."""
-    from dither.bench.curves import curves, varied_settings
+    from dither.bench.sweeps.curves import curves, varied_settings
 
     if comparison.experiment is None:
         return ()

@@ -113,7 +113,7 @@ class RunResult:
         predictions: evaluation split -> one JSON value per example; None where they were not loaded.
         history: the logged losses, a dict per entry.
         record: what was noised, the JSON of a `dither.Record`; None for a method without noise.
-        measurements: of the weights at the end (`dither.bench.measurements`); None where none were asked for.
+        measurements: of the weights at the end (`dither.bench.runs.measurements`); None where not asked for.
         environment: versions, device, cpu, ...: what should be equal in all runs. No host name.
         seconds: wall-clock time, of at least 0.
         step_seconds: the part of it in training steps; None if unknown.

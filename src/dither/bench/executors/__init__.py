@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from dither.bench.request import RunRequest
+from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
 
 KEPT = "What was recorded is kept; the same command goes on from there"

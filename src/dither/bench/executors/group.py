@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dither.bench.executors import KEPT, RunError
 from dither.bench.executors.worker import be_quiet
 from dither.bench.group import Group
-from dither.bench.request import RunRequest
-from dither.bench.run import run
+from dither.bench.runs.request import RunRequest
+from dither.bench.runs.run import run
 from dither.results import RunResult
 
 _RUNS = "runs"

@@ -12,7 +12,7 @@ from itertools import islice
 
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.worker import Made, be_quiet, be_ready, run_for_sending
-from dither.bench.request import RunRequest
+from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.ray_connection import connected, require_cluster, require_ray
 from dither.bench.executors.ray_node import software, travelling_task
-from dither.bench.request import RunRequest
+from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
 
 LOST_AT_MOST = 3

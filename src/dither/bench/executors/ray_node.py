@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dither.bench.environment import versions
 from dither.bench.executors.worker import be_quiet, run_for_sending
-from dither.bench.model_files import BUILTIN, ModelSource, find_model
-from dither.bench.request import RunRequest
+from dither.bench.models.files import BUILTIN, ModelSource, find_model
+from dither.bench.runs.environment import versions
+from dither.bench.runs.request import RunRequest
 from dither.core.draws import RECIPE_VERSION
 from dither.results import RunResult
 

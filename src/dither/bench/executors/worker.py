@@ -5,8 +5,8 @@ import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
-from dither.bench.request import RunRequest
-from dither.bench.run import run
+from dither.bench.runs.request import RunRequest
+from dither.bench.runs.run import run
 from dither.results import RunResult
 
 Made = TypeVar("Made")

@@ -6,9 +6,9 @@ One module a kind of head, each with the functions of `Head`; a task names its k
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from dither.bench.features import Features
 from dither.bench.heads import classification, regression, retrieval, span, tagging
-from dither.bench.task import Task
+from dither.bench.runs.features import Features
+from dither.bench.tasks.task import Task
 
 Row = dict[str, Any]
 Inputs = Sequence[dict[str, Any]]

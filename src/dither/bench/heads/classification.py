@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from dither.bench.features import Features
-from dither.bench.task import Task
+from dither.bench.runs.features import Features
+from dither.bench.tasks.task import Task
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
 OUTPUTS = 1

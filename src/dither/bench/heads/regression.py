@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dither.bench.features import Features
 from dither.bench.heads.classification import AUTO_MODEL, OUTPUTS, collator, encode_texts
-from dither.bench.task import Task
+from dither.bench.runs.features import Features
+from dither.bench.tasks.task import Task
 
 __all__ = ["AUTO_MODEL", "OUTPUTS", "collator", "config", "decode", "encode"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dither.bench.features import Features
-from dither.bench.margin import best_targets, mined_pairs, unit_rows
-from dither.bench.task import Task
+from dither.bench.runs.features import Features
+from dither.bench.scoring.margin import best_targets, mined_pairs, unit_rows
+from dither.bench.tasks.task import Task
 
 AUTO_MODEL = "AutoModel"
 OUTPUTS = 1
@@ -42,7 +42,7 @@ def sentences(task: Task, rows: Sequence[dict[str, Any]]) -> list[str]:
     """The different sentences of some rows, in order.
 
     Example:
-        >>> from dither.bench.task_files import load_task
+        >>> from dither.bench.tasks.files import load_task
         >>> rows = [{"source": "a", "target": "b"}, {"source": "a", "target": None}]
         >>> sentences(load_task("builtin/mining"), rows)
         ['a', 'b']

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dither.bench.features import Features
-from dither.bench.task import Task
+from dither.bench.runs.features import Features
+from dither.bench.tasks.task import Task
 
 AUTO_MODEL = "AutoModelForQuestionAnswering"
 OUTPUTS = 2

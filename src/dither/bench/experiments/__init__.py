@@ -1,0 +1,1 @@
+"""Experiments of papers as TOML files, and their published figures beside ours."""

@@ -1,0 +1,1 @@
+"""Pretrained models: found, checked, loaded under a head, or refused."""

@@ -1,0 +1,202 @@
+"""Models loaded with a new head, or refused; and saved.
+
+A model that would train from random weights is refused: everything but the head must come from the file.
+Code that lies beside a model is never run.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dither.bench.heads import HEADS
+from dither.bench.models.files import BUILTIN, ModelSource, find_model
+from dither.bench.models.kept_weights import keep_weights, kept_weights
+from dither.bench.tasks.task import Task
+from dither.core.names import canonical_name
+
+__all__ = [
+    "BUILTIN",
+    "ModelSource",
+    "find_model",
+    "load_model",
+    "load_tokenizer",
+    "save_model",
+]
+
+_FOREIGN_CODE = "trust_remote_code"  # how transformers' messages name it
+
+
+def load_tokenizer(source: ModelSource) -> Any:
+    """The model's tokenizer, with a padding token.
+
+    Raises:
+        ValueError: it cannot be read, would run code of its own, or has no token to pad with.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise ValueError(
+            f"the tokenizer of model {source.name} cannot be loaded: {_reason(error)}; save it once more "
+            "with tokenizer.save_pretrained(folder)"
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None:
+        raise ValueError(
+            f"the tokenizer of model {source.name} has no token to pad with (no pad, eos or unk token); set "
+            "tokenizer.pad_token and save it beside the model"
+        )
+    return tokenizer
+
+
+def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
+    """The pretrained backbone under a head for a task; the head's weights are drawn by torch.
+
+    A mark of earlier noise in config.json is dropped: the weights count as pretrained as they are, so a model
+    that was fine-tuned with NoisyTune can be fine-tuned with it again on another task.
+
+    Args:
+        source: from `find_model`.
+        task: its kind of head is put on top.
+        dtype: of the weights: "float32", "bfloat16" or "float16".
+
+    Raises:
+        ValueError: anything but the head would be random, the head in the file does not fit the task, the
+            architecture has no such head, or a weight is not finite (its tensor is named).
+    """
+    import torch
+    import transformers
+
+    kind = HEADS[task.head].AUTO_MODEL
+    kept = kept_weights(source.digest, dtype, kind)
+    with _quiet(transformers), _explained(source, task):
+        made = _from_file(source, task, dtype) if kept is None else kept.model(_config(source, task, dtype))
+    model, report = made
+    _refuse_random_backbone(source, model, report["missing_keys"])
+    if kept is None:
+        for name, parameter in model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise ValueError(f"model {source.name}: tensor {name!r} holds NaN or infinite values")
+        keep_weights(source.digest, dtype, kind, model=model, missing=report["missing_keys"])
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = load_tokenizer(source).pad_token_id
+    model.config.__dict__.pop("dither", None)
+    return model
+
+
+def _from_file(source: ModelSource, task: Task, dtype: str) -> tuple[Any, dict[str, Any]]:
+    import torch
+    import transformers
+
+    head = HEADS[task.head]
+    auto = getattr(transformers, head.AUTO_MODEL)
+    model, report = auto.from_pretrained(
+        source.folder,
+        dtype=getattr(torch, dtype),
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        key_mapping=_backbone_keys(auto, source),
+        **head.config(task),
+    )
+    return model, report
+
+
+def _config(source: ModelSource, task: Task, dtype: str) -> Any:
+    """The config that a model gets which is read from the file."""
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(
+        source.folder, local_files_only=True, trust_remote_code=False, **HEADS[task.head].config(task)
+    )
+    config.dtype = getattr(torch, dtype)
+    return config
+
+
+def _backbone_keys(auto: Any, source: ModelSource) -> dict[str, str] | None:
+    """The file's name of the backbone -> the head's: decoders' question answering has one of its own."""
+    from transformers import AutoConfig, AutoModel
+
+    config = type(AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False))
+    classes = [known._model_mapping.get(config, None) for known in (AutoModel, auto)]
+    names = [getattr(known, "base_model_prefix", "") for known in classes]
+    return {rf"^{names[0]}\.": f"{names[1]}."} if all(names) and names[0] != names[1] else None
+
+
+def save_model(trainer: Any, source: ModelSource, folder: Path) -> None:
+    """Put a Trainer's model and its tokenizer into a folder, each file whole or not at all."""
+    partial = folder / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    trainer.save_model(str(partial))
+    load_tokenizer(source).save_pretrained(partial)
+    for path in sorted(partial.iterdir()):
+        os.replace(path, folder / path.name)
+    partial.rmdir()
+
+
+def _refuse_random_backbone(source: ModelSource, model: Any, missing: Any) -> None:
+    """Only the head may be new, and a pooler, which feeds nothing but the head."""
+    names = {key: canonical_name(key, model.base_model_prefix) for key in missing}
+    random = sorted(
+        key for key, name in names.items() if not name.startswith("head:") and "pooler" not in name.split(".")
+    )
+    if random:
+        raise ValueError(
+            f"model {source.name}: {len(random)} tensors of the backbone of {type(model).__name__} are "
+            f"not in the file (the first is {random[0]!r}), so it would train from random weights; "
+            "take a checkpoint of this architecture, or another kind of task"
+        )
+
+
+@contextlib.contextmanager
+def _explained(source: ModelSource, task: Task) -> Iterator[None]:
+    """Say what a failed load means for the user."""
+    try:
+        yield
+    except Exception as error:  # of transformers, safetensors and torch, each its own kinds
+        text = str(error)
+        if "mismatch" in text:
+            meaning = (
+                f"brings a head that does not fit task {task.name!r} ({task.head}, {len(task.labels) or 1} "
+                "outputs); take the pretrained model before it was fine-tuned, or the task it was fine-tuned "
+                "for"
+            )
+        elif "Unrecognized configuration class" in text:
+            meaning = f"has an architecture without a head for {task.head}, which task {task.name!r} needs"
+        elif _FOREIGN_CODE in text:
+            meaning = (
+                "comes with code of its own, which dither never runs; take a model whose architecture "
+                "transformers knows"
+            )
+        else:
+            meaning = f"cannot be loaded: {_reason(error)}"
+        raise ValueError(f"model {source.name} {meaning}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, with its kind."""
+    return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Loading reports every missing head on the terminal; we look at the report ourselves."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    bar = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+        if bar:
+            transformers.logging.enable_progress_bar()

@@ -1,0 +1,219 @@
+"""The plan of a comparison: every run of it, before the first one starts.
+
+All bad input is found here: unknown names, broken data, models that do not fit.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dither.bench.data.loading import TaskData, load
+from dither.bench.group import Group
+from dither.bench.models.checks import check_layer, check_lengths, check_model
+from dither.bench.models.loading import ModelSource, find_model
+from dither.bench.plans.settings import full_settings
+from dither.bench.runs.request import RunRequest
+from dither.bench.tasks.files import load_task
+from dither.bench.tasks.task import Task
+from dither.bench.tasks.variations import base_of, settings_of
+from dither.core.draws import RECIPE_VERSION
+from dither.methods.registry import available_methods, create_method
+from dither.results import MULTILINGUAL, Experiment, RunSpec
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tasks × methods × seeds on one model.
+
+    Attributes:
+        source: the model.
+        tasks: as loaded.
+        data: of each task, by name.
+        methods: the settings of each method that the user changed, by name.
+        seeds: all different.
+        train_settings: what the user changed of the tasks' recipes.
+        threads: of torch, for each run.
+        dtype: of the weights.
+        data_dir: folder of local data, or None for the Hub.
+        processes: that make each run together.
+        batches: of train rows on which every run's sensitivities are measured at its end; 0 measures nothing.
+    """
+
+    source: ModelSource
+    tasks: tuple[Task, ...]
+    data: Mapping[str, TaskData] = field(repr=False)
+    methods: Mapping[str, dict[str, Any]]
+    seeds: tuple[int, ...]
+    train_settings: Mapping[str, Any]
+    threads: int = 1
+    dtype: str = "float32"
+    data_dir: str | None = None
+    processes: int = 1
+    batches: int = 0
+
+    @classmethod
+    def create(
+        cls,
+        tasks: Sequence[str],
+        model: str,
+        methods: Mapping[str, dict[str, Any]],
+        seeds: Sequence[int],
+        *,
+        train_settings: Mapping[str, Any] | None = None,
+        threads: int = 1,
+        dtype: str = "float32",
+        data_dir: str | None = None,
+        languages: Sequence[str] = (),
+    ) -> "Plan":
+        """Load and check everything that the runs need, for the processes that were started together.
+
+        Args:
+            tasks: names, or paths of TOML files.
+            model: a folder, a name on the Hub, or `builtin`.
+            methods: changed settings by name (`dither.bench.plans.settings.parse_settings`).
+            seeds: of the runs.
+            train_settings: changes of the tasks' recipes.
+            threads: of torch for each run, >= 1.
+            dtype: of the weights.
+            data_dir: folder of local data.
+            languages: that tasks of several languages are evaluated in; none for all of theirs.
+
+        Raises:
+            ValueError, OSError: what cannot be run, named as precisely as it is known.
+        """
+        if threads < 1:
+            raise ValueError(f"--threads is {threads}; it must be at least 1")
+        if dtype not in DTYPES:
+            raise ValueError(f"--dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        if data_dir is not None and not Path(data_dir).is_dir():
+            raise ValueError(f"--data-dir {data_dir} is no folder")
+        changes = dict(train_settings or {})
+        loaded = tuple(load_task(name) for name in tasks)
+        if len({task.name for task in loaded}) != len(loaded):
+            raise ValueError(f"a task stands twice in {', '.join(task.name for task in loaded)}")
+        for task in loaded:
+            _check_once(task, changes)
+        if languages:
+            loaded = _in_languages(loaded, languages)
+        group = Group.here()
+        for task in loaded:
+            _check_batch(task.name, replace(task.recipe, **changes).batch_size, group.size)
+        source = find_model(model)
+        # One task for each kind and size of head, and for each kind of defaults.
+        heads = {(task.learned.head, len(task.learned.labels), bool(task.languages)): task for task in loaded}
+        positions = min(
+            check_model(source, task, _made(arms_of(task, methods)), dtype=dtype) for task in heads.values()
+        )
+        for task in loaded:
+            check_layer(source, task)
+        data = {task.name: load(task, data_dir) for task in loaded}
+        for task in loaded:
+            size = replace(task.recipe, **changes).max_length
+            check_lengths(source, task, data[task.name].splits, max_length=size, positions=positions)
+        return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir, group.size)
+
+    def experiment(self, kind: str, *, margin: float | None = None) -> Experiment:
+        """What the output folder is for; the margin of equivalence is declared with it."""
+        return Experiment(
+            kind=kind,
+            model=self.source.name,
+            model_digest=self.source.digest,
+            tasks={
+                task.name: {
+                    "task_digest": task.digest,
+                    "data_digest": self.data[task.name].digest,
+                    "rows": {split: len(rows) for split, rows in self.data[task.name].splits.items()},
+                }
+                for task in self.tasks
+            },
+            methods=self._planned_methods(),
+            train_settings=dict(self.train_settings),
+            threads=self.threads,
+            dtype=self.dtype,
+            recipe_version=RECIPE_VERSION,
+            seeds=self.seeds,
+            margin=margin,
+            processes=self.processes,
+        )
+
+    def _planned_methods(self) -> dict[str, dict[str, Any]]:
+        """The settings of each method; apart from them those that differ where a task has languages."""
+        planned = {name: full_settings(name, changed) for name, changed in self.methods.items()}
+        if not any(task.languages for task in self.tasks):
+            return planned
+        for name in [name for name in planned if available_methods()[base_of(name)].multilingual]:
+            settings = full_settings(name, self.methods[name], multilingual=True)
+            own = {key: value for key, value in settings.items() if value != planned[name][key]}
+            planned[name][MULTILINGUAL] = own
+        return planned
+
+    def requests(self) -> Iterator[RunRequest]:
+        """Every run, seed by seed: what is interrupted leaves whole pairs."""
+        for seed in self.seeds:
+            for task in self.tasks:
+                for method, settings in arms_of(task, self.methods).items():
+                    yield self.request(task, method, settings, seed)
+
+    def request(self, task: Task, method: str, settings: dict[str, Any], seed: int) -> RunRequest:
+        """One run of the plan."""
+        spec = RunSpec(
+            task=task.name,
+            task_digest=task.digest,
+            data_digest=self.data[task.name].digest,
+            model=self.source.name,
+            model_digest=self.source.digest,
+            method=method,
+            method_settings=settings,
+            train_settings=dict(self.train_settings),
+            seed=seed,
+            threads=self.threads,
+            dtype=self.dtype,
+            recipe_version=RECIPE_VERSION,
+            processes=self.processes,
+        )
+        return RunRequest(spec, task, self.source, self.data_dir, batches=self.batches)
+
+
+def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every setting of each method on a task; on one with languages, the defaults are those for such tasks.
+
+    Args:
+        task: that is trained on.
+        methods: changed settings by name.
+    """
+    return {
+        name: full_settings(name, changed, multilingual=bool(task.languages))
+        for name, changed in methods.items()
+    }
+
+
+def _made(arms: Mapping[str, dict[str, Any]]) -> list[Any]:
+    return [create_method(base_of(name), **settings) for name, settings in arms.items()]
+
+
+def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task, ...]:
+    """The tasks, those of several languages evaluated in some of them alone."""
+    if not any(task.languages for task in tasks):
+        names = ", ".join(task.name for task in tasks)
+        raise ValueError(f"--languages {','.join(languages)}: no task of {names} has languages; leave it out")
+    return tuple(task.in_languages(languages) if task.languages else task for task in tasks)
+
+
+def _check_once(task: Task, changes: Mapping[str, Any]) -> None:
+    """Refuse a setting that stands in a task's name and is set for all tasks as well."""
+    for name in changes.keys() & settings_of(task.name).keys():
+        raise ValueError(f"--set train.{name} would undo what {task.name!r} says; leave one of them out")
+
+
+def _check_batch(task: str, batch_size: int, processes: int) -> None:
+    """Refuse a batch that the processes of a run cannot share equally."""
+    if batch_size % processes:
+        fitting = [number for number in range(1, batch_size + 1) if batch_size % number == 0]
+        raise ValueError(
+            f"task {task!r} trains in batches of {batch_size}, which {processes} processes cannot share "
+            f"equally; start {' or '.join(map(str, fitting))}, or --set train.batch_size="
+            f"{batch_size - batch_size % processes or processes}"
+        )

@@ -1,0 +1,1 @@
+"""One run: its request, its inputs, its training, its evaluation, its result."""

@@ -1,0 +1,40 @@
+"""A run to be made, before anything of it is loaded."""
+
+from dataclasses import dataclass, replace
+
+from dither.bench.models.loading import ModelSource
+from dither.bench.tasks.recipe import Recipe
+from dither.bench.tasks.task import Task
+from dither.results import RunSpec
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run to be made: what determines it, and where its parts lie.
+
+    Attributes:
+        spec: its identity.
+        task: as loaded from its TOML; the spec's train settings change its recipe.
+        source: the model.
+        data_dir: folder of local data, or None.
+        output_dir: where checkpoints and the final model go; None keeps neither.
+        tensorboard: folder for TensorBoard's curves, or None.
+        progress: show the Trainer's progress bar.
+        batches: of train rows on which sensitivity is measured at the end; 0 measures nothing.
+        encoded: folder of the task's data, tokenised already (`dither.bench.runs.shared_data`), or None.
+    """
+
+    spec: RunSpec
+    task: Task
+    source: ModelSource
+    data_dir: str | None = None
+    output_dir: str | None = None
+    tensorboard: str | None = None
+    progress: bool = False
+    batches: int = 0
+    encoded: str | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The task's recipe with the run's changes."""
+        return replace(self.task.recipe, **self.spec.train_settings)

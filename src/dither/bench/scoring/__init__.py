@@ -1,0 +1,1 @@
+"""What predictions are worth: metrics as the official scorers compute them."""
