@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_encoder import plan_of, save_encoder, sentences, write_task
 
-from dither.bench import compare
+from dither.bench import recording
 from dither.bench.compare import look
 from dither.bench.executors import RunError
 from dither.bench.recording import make_runs
@@ -36,7 +36,7 @@ def runs_made(monkeypatch) -> list[tuple[str, int]]:
             made.append((request.spec.method, request.spec.seed))
             yield run(request)
 
-    monkeypatch.setattr(compare, "run_in_processes", in_process)
+    monkeypatch.setattr(recording, "run_in_processes", in_process)
     return made
 
 
@@ -194,7 +194,7 @@ def test_an_error_keeps_what_was_recorded(task, encoder, tmp_path, monkeypatch):
         yield run(next(iter(requests)))
         raise RunError("run (x) failed")
 
-    monkeypatch.setattr(compare, "run_in_processes", breaks)
+    monkeypatch.setattr(recording, "run_in_processes", breaks)
     with pytest.raises(RunError):
         make_runs(quick(task, encoder, seeds=(0, 1)), tmp_path)
     assert len(look(tmp_path).results) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench import compare
+from dither.bench import recording
 from dither.bench.compare import look
 from dither.bench.recording import make_runs
 from dither.bench.runs.run import run
@@ -49,7 +49,7 @@ def runs_here(monkeypatch) -> list[int]:
             made.append(request.spec.seed)
             yield run(request)
 
-    monkeypatch.setattr(compare, "run_in_processes", in_process)
+    monkeypatch.setattr(recording, "run_in_processes", in_process)
     return made
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_encoder import plan_of
 
-from dither.bench import compare
+from dither.bench import recording
 from dither.bench.compare import look
 from dither.bench.plans.plan import Plan
 from dither.bench.plans.settings import parse_settings
@@ -43,7 +43,7 @@ def compared(few_rows, stories_dir, tmp_path_factory) -> Iterator[Path]:
     methods, train = parse_settings([*SETTINGS, "pats.noise_lambda=0"], ["none", "noisytune", "pats"])
     plan = Plan.create(TASKS, str(stories_dir), methods, (0, 1), train_settings=train, data_dir=str(few_rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
+        patch.setattr(recording, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
         make_runs(plan, out)
     return out
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench import compare
+from dither.bench import recording
 from dither.bench.runs.run import run
 from dither.bench.sensitivity import analyse_runs, make_measured_runs
 from dither.stats import partial_spearman, spearman
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
             measured = whole([0.5, 0.7, 0.6, 0.9, 0.8][at % 5])
             yield replace(made, spec=request.spec, score=60.0 + (at * 7) % 11, measurements=measured)
 
-    monkeypatch.setattr(compare, "run_in_processes", by_hand)
+    monkeypatch.setattr(recording, "run_in_processes", by_hand)
     make_measured_runs(plan, tmp_path / "out", batches=1)
     return tmp_path / "out"
 

@@ -19,7 +19,7 @@ def segments(row: dict[str, Any]) -> list[str]:
     if "tokens" in row:
         return [" ".join(row["tokens"])]
     keys = ("sentence", "sentence1", "sentence2", "premise", "hypothesis", "question", "context")
-    return [row[key] for key in keys if key in row]
+    return [row[key] for key in (*keys, "source", "target") if row.get(key) is not None]
 
 
 def test_vocabulary_is_that_of_the_grammar(tokenizer: Any) -> None:

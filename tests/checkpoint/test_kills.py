@@ -21,17 +21,18 @@ KILLS = 20
 # Forks a child for each number on its input. The child noises, and kills itself at the event of that number:
 # events are the blocks, and what is done to the disk, before and after. Number 0 lets it live and counts.
 ZYGOTE = """
-import os, signal, sys, dither
+import os, signal, sys, threading, dither
 from dither.checkpoint import perturb_checkpoint, publication
 
 source, target = sys.argv[1:]
-passed, end = 0, 0
+passed, end, counting = 0, 0, threading.Lock()
 
 def tick(*_):
     global passed
-    passed += 1
-    if passed == end:
-        os.kill(os.getpid(), signal.SIGKILL)
+    with counting:  # several threads do the work
+        passed += 1
+        if passed == end:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 def watched(function):
     def call(*arguments, **options):

@@ -41,10 +41,10 @@ def dither(capsys) -> Callable[..., tuple[int, str, str]]:
 @pytest.fixture
 def in_process(monkeypatch) -> None:
     """Make the runs of comparisons in this process."""
-    from dither.bench import compare
+    from dither.bench import recording
     from dither.bench.runs.run import run
 
-    monkeypatch.setattr(compare, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
+    monkeypatch.setattr(recording, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
 
 
 def standard_json(text: str) -> Any:

@@ -88,6 +88,7 @@ def result_of(films, out: Path) -> dict[str, Any]:
     """What the finished command prints, without times."""
     done = subprocess.run(command(films, out), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
+    del found["effort"]
     for row in found["runs"]:
         del row["seconds"]
     return found

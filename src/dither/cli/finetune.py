@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the run, or read it where it is finished, and print it."""
+    from dither.bench.plans.names import spelled_arm
     from dither.bench.plans.plan import Plan
-    from dither.bench.plans.settings import check_seed, parse_settings, spelled_arm
+    from dither.bench.plans.settings import check_seed, parse_settings
     from dither.bench.runs.finetune import finetune
     from dither.cli.tables import print_run
 

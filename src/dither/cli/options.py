@@ -174,7 +174,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def tasks(args: argparse.Namespace) -> list[str]:
     """The tasks asked for, each with every fraction of its train split."""
-    from dither.bench.plans.settings import parse_fractions, with_settings
+    from dither.bench.plans.names import parse_fractions, with_settings
 
     if args.train_fraction is None:
         return list(args.tasks)
@@ -185,7 +185,7 @@ def tasks(args: argparse.Namespace) -> list[str]:
 def methods(args: argparse.Namespace) -> tuple[str, ...]:
     """The arms asked for; plain fine-tuning is always one."""
     from dither.bench.compare import BASELINE
-    from dither.bench.plans.settings import parse_arms
+    from dither.bench.plans.names import parse_arms
 
     names = parse_arms(args.methods)
     return names if BASELINE in names else (BASELINE, *names)
@@ -193,7 +193,7 @@ def methods(args: argparse.Namespace) -> tuple[str, ...]:
 
 def languages(args: argparse.Namespace) -> tuple[str, ...]:
     """The languages asked for; none for all."""
-    from dither.bench.plans.settings import parse_names
+    from dither.bench.plans.names import parse_names
 
     return parse_names(args.languages, "--languages") if args.languages is not None else ()
 

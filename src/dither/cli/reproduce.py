@@ -108,7 +108,7 @@ def _list(args: argparse.Namespace) -> int:
 def _tasks(args: argparse.Namespace, experiment: "Reproduction") -> tuple[list[str], list[str]]:
     """The tasks to run, and what a plan says of those that cannot be: without it they are an error."""
     from dither.bench.data.presence import absence, absent_tasks, check_files
-    from dither.bench.plans.settings import parse_tasks
+    from dither.bench.plans.names import parse_tasks
     from dither.bench.tasks.files import load_task
 
     bases = () if args.tasks is None else parse_tasks(args.tasks)

@@ -106,7 +106,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs of a grid or a search, print what they tell."""
-    from dither.bench.plans.settings import spelled_arm
+    from dither.bench.plans.names import spelled_arm
     from dither.bench.sweeps.parameters import parse_parameters
 
     method = spelled_arm(args.method)

@@ -85,7 +85,8 @@ def determined(result: RunResult) -> dict[str, Any]:
     """All of a result but when it was made, how long that took, and how much memory."""
     times = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     history = [{key: row[key] for key in row if key not in times} for row in result.history]
-    return vars(replace(result, history=history, seconds=0.0, peak_memory_mb=None, started=EPOCH))
+    taken = {"seconds": 0.0, "step_seconds": None, "peak_memory_mb": None, "started": EPOCH}
+    return vars(replace(result, history=history, **taken))
 
 
 def table(out: Path) -> tuple[dict[str, Any], str]:

@@ -7,7 +7,7 @@ import math
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench import compare
+from dither.bench import recording
 from dither.bench.compare import look
 from dither.bench.plans.prospect import finished_runs, prospect
 from dither.bench.recording import make_runs
@@ -39,7 +39,7 @@ def test_plain_alone_compares_nothing():
 
 
 def test_the_folders_own_pairs_count_first(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
+    monkeypatch.setattr(recording, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
     options = {"methods": ("none", "pats@noise_lambda=3"), "seeds": (0, 1, 2)}
     plan = plan_of(*films, "train.epochs=1", **options)
     make_runs(plan, tmp_path / "out", margin=1.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dither.bench.plans.settings import check_seed, full_settings, parse_names, parse_seeds, parse_settings
+from dither.bench.plans.names import parse_names
+from dither.bench.plans.settings import check_seed, full_settings, parse_seeds, parse_settings
 from dither.methods.registry import available_methods, create_method
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench import compare
+from dither.bench import recording
 from dither.bench.executors import RunError
 from dither.bench.recording import make_runs
 from dither.bench.runs import shared_data
@@ -44,7 +44,7 @@ def test_runs_share_one_folder_that_goes(plan, temporary, tmp_path, monkeypatch)
             assert (Path(request.encoded) / "features.safetensors").is_file()
             yield run(request)
 
-    monkeypatch.setattr(compare, "run_in_processes", in_process)
+    monkeypatch.setattr(recording, "run_in_processes", in_process)
     make_runs(plan, tmp_path / "out")
     assert len(seen) == 2
     assert {Path(place).parent.parent for place in seen} == {temporary}
@@ -59,7 +59,7 @@ def test_the_folder_goes_after_an_error(plan, temporary, tmp_path, monkeypatch, 
         raise error
         yield
 
-    monkeypatch.setattr(compare, "run_in_processes", breaks)
+    monkeypatch.setattr(recording, "run_in_processes", breaks)
     with pytest.raises(type(error)):
         make_runs(plan, tmp_path / "out")
     assert [*temporary.iterdir()] == []

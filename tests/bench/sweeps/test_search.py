@@ -12,7 +12,7 @@ import optuna
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench import compare
+from dither.bench import compare, recording
 from dither.bench.runs.run import run
 from dither.bench.sweeps import study
 from dither.bench.sweeps.parameters import parse_parameters
@@ -40,7 +40,7 @@ def make_runs_by(monkeypatch):
             return (make(request) for request in requests)
 
         monkeypatch.setattr("dither.bench.sweeps.search.process_executor", lambda jobs: nullcontext(execute))
-        monkeypatch.setattr(compare, "run_in_processes", lambda requests, jobs: execute(requests))
+        monkeypatch.setattr(recording, "run_in_processes", lambda requests, jobs: execute(requests))
 
     return install
 

@@ -30,16 +30,7 @@ GLUE: dict[str, tuple[list[str], list[str], list[str]]] = {
     "rte": (["sentence1", "sentence2"], ["entailment", "not_entailment"], ["accuracy"]),
     "wnli": (["sentence1", "sentence2"], ["not_entailment", "entailment"], ["accuracy"]),
 }
-XTREME = {  # and in how many languages
-    "pawsx": 7,
-    "xnli": 15,
-    "panx": 40,
-    "udpos": 33,
-    "xquad": 11,
-    "xquad_tydiqa": 11,
-    "mlqa": 7,
-    "tydiqa": 9,
-}
+XTREME = ("pawsx", "xnli", "panx", "udpos", "xquad", "xquad_tydiqa", "mlqa", "tydiqa")
 RETRIEVAL = {"tatoeba": 36, "bucc": 4}
 TRANSLATED = {"pawsx": 7, "xnli": 15}
 TRANSFERRED = [name for name in builtin.TASKS if name not in ("retrieval", "mining")]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_task import XTREME
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.data.loading import load
@@ -23,6 +22,17 @@ LIKE_MNLI = {
     "labels": ["entailment", "neutral", "contradiction"],
     "metrics": ["accuracy"],
     "borrowed": {"train.en": "glue/mnli/train"},
+}
+
+XTREME = {  # and in how many languages
+    "pawsx": 7,
+    "xnli": 15,
+    "panx": 40,
+    "udpos": 33,
+    "xquad": 11,
+    "xquad_tydiqa": 11,
+    "mlqa": 7,
+    "tydiqa": 9,
 }
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_plan_multilingual import settings_of
 from tiny_encoder import plan_of, requests_of, save_encoder
 
 from dither.bench.data.loading import load
@@ -154,7 +153,7 @@ def test_every_built_in_task_transfers(tmp_path: Path) -> None:
         assert mine.splits["train.en"] == theirs.splits["train"]
         assert mine.splits["validation.en"] == theirs.splits["validation"] != mine.splits["validation.xx"]
     plan = plan_of("builtin/transfer/sentiment", "builtin", methods=("noisytune",))
-    ((_, found),) = settings_of(plan).items()
+    ((found),) = [one.spec.method_settings for one in plan.requests()]
     assert (found["noise_lambda"], found["token_embeddings"]) == (0.1, False)
 
 

@@ -6,7 +6,8 @@ import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.data.loading import load
-from dither.bench.plans.settings import parse_arms, parse_fractions, parse_settings, with_settings
+from dither.bench.plans.names import parse_arms, parse_fractions, with_settings
+from dither.bench.plans.settings import parse_settings
 from dither.bench.tasks.files import available_tasks, load_task
 from dither.bench.tasks.variations import settings_of, spelled
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.experiments.reproduction import Published, Reproduction
-from dither.bench.plans.settings import parse_arms, parse_seeds, parse_settings
+from dither.bench.plans.names import parse_arms
+from dither.bench.plans.settings import parse_seeds, parse_settings
 from dither.bench.scoring.metrics import nearest
 from dither.bench.tasks.files import load_task
 from dither.bench.tasks.keys import require

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from dither.bench.tasks.recipe import Recipe
-from dither.bench.tasks.variations import base_of, settings_of, spelled, toml_value
+from dither.bench.tasks.variations import base_of, settings_of, toml_value
 from dither.methods.registry import available_methods, create_method
 
 _TRAIN = "train"
@@ -56,110 +56,6 @@ def check_seed(seed: int) -> int:
     if not 0 <= seed < 2**32:
         raise ValueError(f"--seed is {seed}; it must lie in [0, 2^32)")
     return seed
-
-
-def parse_names(text: str, option: str, separator: str = ",") -> tuple[str, ...]:
-    """Names from comma-separated text, without repeats.
-
-    Example:
-        >>> parse_names("none,pats", "--methods")
-        ('none', 'pats')
-    """
-    names = tuple(name.strip() for name in text.split(separator) if name.strip())
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"{option} {text!r} must hold one or more names, each once, such as none,noisytune")
-    return names
-
-
-def parse_fractions(text: str) -> tuple[float, ...]:
-    """Shares of a train split from comma-separated text.
-
-    Raises:
-        ValueError: no numbers, one outside (0, 1], or one twice.
-
-    Example:
-        >>> parse_fractions("0.1,0.5,1")
-        (0.1, 0.5, 1.0)
-    """
-    try:
-        shares = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--train-fraction {text!r} holds no numbers; write 0.1,0.5,1.0") from None
-    for share in shares:
-        if not 0 < share <= 1:
-            raise ValueError(f"--train-fraction {text}: {share:g} is outside (0, 1]")
-        if shares.count(share) > 1:
-            raise ValueError(f"--train-fraction {text}: {share:g} stands there twice")
-    return shares
-
-
-def with_settings(task: str, **settings: Any) -> str:
-    """The name of a task, perhaps a variation already, under further settings.
-
-    Example:
-        >>> with_settings("glue/rte@epochs=3", train_fraction=0.1)
-        'glue/rte@epochs=3,train_fraction=0.1'
-    """
-    base, at, written = task.rpartition("@")
-    return spelled(base or written, {**(settings_of(task) if at else {}), **settings})
-
-
-def parse_arms(text: str) -> tuple[str, ...]:
-    """Methods from comma-separated text, each alone or with settings of its own, in one spelling.
-
-    What follows a method's `@` is its settings, up to the next name of a method.
-
-    Raises:
-        ValueError: an unknown method, setting or value, or one arm twice.
-
-    Example:
-        >>> parse_arms("none,pats@noise_lambda=0.10,beta=0.98,noisytune")
-        ('none', 'pats@noise_lambda=0.1,beta=0.98', 'noisytune')
-    """
-    arms = [spelled_arm(arm) for arm in _separated(text)]
-    return parse_names("\n".join(arms), "--methods", separator="\n")
-
-
-def parse_tasks(text: str) -> tuple[str, ...]:
-    """Tasks from comma-separated text, each alone or with settings of its own.
-
-    Raises:
-        ValueError: no task, or one twice.
-
-    Example:
-        >>> parse_tasks("glue/rte@epochs=3,batch_size=8,glue/cola")
-        ('glue/rte@epochs=3,batch_size=8', 'glue/cola')
-    """
-    names = _separated(text)
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"--tasks {text!r} must hold tasks, each once, such as glue/rte,glue/cola")
-    return tuple(names)
-
-
-def _separated(text: str) -> list[str]:
-    """The names in a list, each with the settings that follow its `@`."""
-    names: list[str] = []
-    for part in filter(None, map(str.strip, text.split(","))):
-        if "=" in part and "@" not in part and names:
-            names[-1] += f",{part}"
-        else:
-            names.append(part)
-    return names
-
-
-def spelled_arm(arm: str) -> str:
-    """A method with settings in its one spelling.
-
-    Raises:
-        ValueError: an unknown method, setting or value.
-
-    Example:
-        >>> spelled_arm("noisytune@noise_lambda=0.20")
-        'noisytune@noise_lambda=0.2'
-    """
-    settings = settings_of(arm)
-    full = full_settings(arm, settings)
-    return spelled(base_of(arm), {key: full[key] for key in settings})
 
 
 def parse_settings(

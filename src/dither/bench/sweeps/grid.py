@@ -6,7 +6,8 @@ from itertools import product
 from typing import Any
 
 from dither.bench.compare import BASELINE
-from dither.bench.plans.settings import full_settings, spelled_arm, with_settings
+from dither.bench.plans.names import spelled_arm, with_settings
+from dither.bench.plans.settings import full_settings
 from dither.bench.sweeps.parameters import TRAIN, Choices, Parameter, Range
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dither.bench.plans.settings import checked_recipe, full_settings, spelled_arm
+from dither.bench.plans.names import spelled_arm
+from dither.bench.plans.settings import checked_recipe, full_settings
 from dither.bench.scoring.metrics import nearest
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, spelled, toml_value

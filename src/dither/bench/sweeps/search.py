@@ -10,8 +10,8 @@ from typing import Any
 
 from dither.bench.executors import Executor
 from dither.bench.executors.processes import process_executor
+from dither.bench.plans.names import spelled_arm
 from dither.bench.plans.plan import Plan, arms_of
-from dither.bench.plans.settings import spelled_arm
 from dither.bench.recording import Progress, record_runs
 from dither.bench.runs.request import RunRequest
 from dither.bench.sweeps.parameters import Parameter
