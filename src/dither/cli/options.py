@@ -174,7 +174,8 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def tasks(args: argparse.Namespace) -> list[str]:
     """The tasks asked for, each with every fraction of its train split."""
-    from dither.bench.plans.names import parse_fractions, with_settings
+    from dither.bench.plans.names import parse_fractions
+    from dither.bench.tasks.variations import with_settings
 
     if args.train_fraction is None:
         return list(args.tasks)

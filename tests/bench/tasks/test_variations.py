@@ -6,10 +6,10 @@ import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.data.loading import load
-from dither.bench.plans.names import parse_arms, parse_fractions, with_settings
+from dither.bench.plans.names import parse_arms, parse_fractions
 from dither.bench.plans.settings import parse_settings
 from dither.bench.tasks.files import available_tasks, load_task
-from dither.bench.tasks.variations import settings_of, spelled
+from dither.bench.tasks.variations import settings_of, spelled, with_settings
 
 
 @pytest.mark.parametrize("settings", [{"a": 1}, {"a": 0.1, "b": True, "c": "backbone"}, {"a": 1e-05}])
@@ -128,6 +128,14 @@ def test_fractions_that_are_none(text):
 def test_a_task_gets_further_settings():
     assert with_settings("a.toml", train_fraction=0.5) == "a.toml@train_fraction=0.5"
     assert with_settings("a@epochs=3", train_fraction=0.5) == "a@epochs=3,train_fraction=0.5"
+
+
+def test_the_path_of_a_task_may_hold_an_at(tmp_path):
+    task = str(write_task(tmp_path / "me@home" / "task"))
+    assert load_task(task).name == "mine/films"
+    half = with_settings(task, train_fraction=0.5)
+    assert load_task(half).name == "mine/films@train_fraction=0.5"
+    assert load_task(with_settings(half, epochs=3)).name == "mine/films@train_fraction=0.5,epochs=3.0"
 
 
 def test_a_plan_of_variations(tmp_path):

@@ -15,7 +15,7 @@ from dither.bench.plans.settings import parse_seeds, parse_settings
 from dither.bench.scoring.metrics import nearest
 from dither.bench.tasks.files import load_task
 from dither.bench.tasks.keys import require
-from dither.bench.tasks.variations import base_of
+from dither.bench.tasks.variations import typed
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -59,7 +59,7 @@ def _experiment(table: Mapping[str, Any], folder: Path) -> Reproduction:
     require(
         _NAME.fullmatch(made.name), "name", f"{made.name!r} is not like 'my-experiment' (A-Z a-z 0-9 _.-)"
     )
-    own = (base_of(task).endswith(".toml") for task in made.tasks)
+    own = (typed(task)[0].endswith(".toml") for task in made.tasks)
     tasks = tuple(str(folder / task) if here else task for task, here in zip(made.tasks, own, strict=True))
     arms = _checked("methods", partial(parse_arms, ",".join(made.methods)))
     require("none" in arms, "methods", "needs 'none', which the others are compared with")

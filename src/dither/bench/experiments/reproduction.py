@@ -5,9 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dither.bench.plans.names import with_settings
 from dither.bench.tasks.subset import Subset
-from dither.bench.tasks.variations import base_of, settings_of, spelled
+from dither.bench.tasks.variations import base_of, settings_of, spelled, with_settings
 
 
 @dataclass(frozen=True, kw_only=True)

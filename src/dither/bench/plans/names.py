@@ -1,7 +1,5 @@
 """What users type as lists: names of tasks and of arms, with their settings, and shares of the data."""
 
-from typing import Any
-
 from dither.bench.plans.settings import full_settings
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 
@@ -39,17 +37,6 @@ def parse_fractions(text: str) -> tuple[float, ...]:
         if shares.count(share) > 1:
             raise ValueError(f"--train-fraction {text}: {share:g} stands there twice")
     return shares
-
-
-def with_settings(task: str, **settings: Any) -> str:
-    """The name of a task, perhaps a variation already, under further settings.
-
-    Example:
-        >>> with_settings("glue/rte@epochs=3", train_fraction=0.1)
-        'glue/rte@epochs=3,train_fraction=0.1'
-    """
-    base, at, written = task.rpartition("@")
-    return spelled(base or written, {**(settings_of(task) if at else {}), **settings})
 
 
 def parse_arms(text: str) -> tuple[str, ...]:

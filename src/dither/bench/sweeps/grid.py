@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 from dither.bench.compare import BASELINE
-from dither.bench.plans.names import spelled_arm, with_settings
+from dither.bench.plans.names import spelled_arm
 from dither.bench.plans.settings import full_settings
 from dither.bench.sweeps.parameters import TRAIN, Choices, Parameter, Range
-from dither.bench.tasks.variations import base_of, settings_of, spelled
+from dither.bench.tasks.variations import base_of, settings_of, spelled, with_settings
 
 STRENGTH = "noise_lambda"
 """Where it is 0, a method is plain fine-tuning bit for bit: the baseline's runs are its runs."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from dither.bench.compare import BASELINE
 from dither.bench.group import Group
-from dither.bench.plans.names import with_settings
 from dither.bench.sweeps.parameters import TRAIN, Parameter
 from dither.bench.tasks.subset import Subset
 from dither.bench.tasks.task import Task
+from dither.bench.tasks.variations import with_settings
 
 
 def check_search(

@@ -13,7 +13,7 @@ from dither.bench.tasks.place import Hub
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.retrieval import Retrieval
 from dither.bench.tasks.task import Task
-from dither.bench.tasks.variations import settings_of
+from dither.bench.tasks.variations import settings_of, typed
 
 _PAIR = tuple[float, float] | None
 _SPLITS = str | tuple[str, ...]
@@ -113,9 +113,8 @@ def load_task(name_or_path: str | Path) -> Task:
         {'matched': 'validation_matched', 'mismatched': 'validation_mismatched'}
     """
     text = str(name_or_path)
-    if "@" in text and not Path(text).is_file():
-        return _varied(text)
-    return _task(*_read(text))
+    base, written = typed(text)
+    return _varied(text, base, written) if base != text else _task(*_read(text))
 
 
 def _read(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
@@ -141,8 +140,7 @@ def _task(path: Path, table: Mapping[str, Any]) -> Task:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _varied(text: str) -> Task:
-    base, _, written = text.rpartition("@")
+def _varied(text: str, base: str, written: str) -> Task:
     try:
         return load_task(base).varied(settings_of(f"@{written}"))
     except (TypeError, ValueError) as error:

@@ -69,6 +69,19 @@ def settings_of(name: str) -> dict[str, Any]:
     return settings
 
 
+def typed(task: str) -> tuple[str, str]:
+    """A task as users type it, a name or the path of its file, and the settings behind its last `@`.
+
+    A path may hold an `@` itself, so what ends as one has no settings.
+
+    Example:
+        >>> typed("me@home/my.toml@epochs=3"), typed("me@home/my.toml"), typed("glue/rte")
+        (('me@home/my.toml', 'epochs=3'), ('me@home/my.toml', ''), ('glue/rte', ''))
+    """
+    base, at, written = task.rpartition("@")
+    return (base, written) if at and not task.endswith(".toml") else (task, "")
+
+
 def spelled(base: str, settings: Mapping[str, Any]) -> str:
     """The name of a task or method under settings, in their order.
 
@@ -80,6 +93,17 @@ def spelled(base: str, settings: Mapping[str, Any]) -> str:
     """
     written = ",".join(f"{key}={_written(value)}" for key, value in settings.items())
     return f"{base}@{written}" if written else base
+
+
+def with_settings(task: str, **settings: Any) -> str:
+    """The name of a task, perhaps a variation already, under further settings.
+
+    Example:
+        >>> with_settings("glue/rte@epochs=3", train_fraction=0.1)
+        'glue/rte@epochs=3,train_fraction=0.1'
+    """
+    base, written = typed(task)
+    return spelled(base, {**(settings_of(f"@{written}") if written else {}), **settings})
 
 
 def toml_value(text: str) -> Any:
