@@ -29,9 +29,8 @@ def plan_of(
     *,
     model: str,
     train_settings: Mapping[str, Any],
-    languages: Sequence[str] | None = None,
 ) -> "Plan":
-    """The plan that the options ask for, loaded and checked; in their languages unless some are given."""
+    """The plan that the options ask for, loaded and checked."""
     from dither.bench.plans.plan import Plan
 
     return Plan.create(
@@ -43,7 +42,7 @@ def plan_of(
         threads=args.threads,
         dtype=args.dtype,
         data_dir=args.data_dir,
-        languages=options.languages(args) if languages is None else languages,
+        languages=options.languages(args),
     )
 
 

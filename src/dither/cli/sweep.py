@@ -166,7 +166,7 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
     names = options.tasks(args)
     plan = _plan(args, names, (BASELINE, method))
     share = _HELD_OUT if args.held_out is None else args.held_out
-    held = _plan(args, search_tasks(names, plan.tasks, share), (method,), seeds=seeds, languages=())
+    held = _plan(args, search_tasks(names, plan.tasks, share), (method,), seeds=seeds)
     search = Search(held, space, args.search, share)
     check_out(args.out, plan)
     executor = options.executor(args)
@@ -193,12 +193,11 @@ def _plan(
     arms: Sequence[str],
     *,
     seeds: Sequence[int] | None = None,
-    languages: Sequence[str] | None = None,
 ) -> "Plan":
-    """The plan of some arms on some tasks; seeds and languages are the report's unless given."""
+    """The plan of some arms on some tasks; the seeds are the report's unless given."""
     from dither.bench.plans.settings import parse_seeds, parse_settings
     from dither.cli.runs import plan_of
 
     methods, train = parse_settings(args.settings, arms)
     seeds = parse_seeds(args.seeds) if seeds is None else seeds
-    return plan_of(args, tasks, methods, seeds, model=args.model, train_settings=train, languages=languages)
+    return plan_of(args, tasks, methods, seeds, model=args.model, train_settings=train)

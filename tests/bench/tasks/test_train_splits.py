@@ -153,7 +153,7 @@ def test_every_built_in_task_transfers(tmp_path: Path) -> None:
         assert mine.splits["train.en"] == theirs.splits["train"]
         assert mine.splits["validation.en"] == theirs.splits["validation"] != mine.splits["validation.xx"]
     plan = plan_of("builtin/transfer/sentiment", "builtin", methods=("noisytune",))
-    ((found),) = [one.spec.method_settings for one in plan.requests()]
+    (found,) = (request.spec.method_settings for request in plan.requests())
     assert (found["noise_lambda"], found["token_embeddings"]) == (0.1, False)
 
 
@@ -164,3 +164,25 @@ def test_the_built_in_translations_train_on_both_languages() -> None:
     both = [[row["label"] for row in data.splits[split]] for split in task.train_splits]
     assert both[0] == both[1]
     assert data.splits["train.en"] != data.splits["train.xx"]
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "held"),
+    [
+        ("xtreme/xnli", ["train.en"], ["held_out.en"]),
+        ("xtreme/xnli_translate_train", ["train.en", "train.zh"], ["held_out.en", "held_out.zh"]),
+    ],
+)
+def test_what_is_held_out_follows_the_train_splits_into_languages(name: str, train: Any, held: Any) -> None:
+    task = load_task(f"{name}@held_out=0.2").in_languages(["zh"])
+    assert list(task.train_splits) == train == list(load_task(name).in_languages(["zh"]).train_splits)
+    assert list(task.evaluation.values()) == held
+
+
+def test_a_language_without_a_train_file_is_named_where_a_part_is_held_out(
+    small_task: Callable[..., Task], translated: Callable[..., None], tmp_path: Path
+) -> None:
+    translated("en", "de")
+    task = small_task(train=BOTH, **SPOKEN, **HUB).varied({"held_out": 0.5})
+    with pytest.raises(FileNotFoundError, match=r"no file for train\.ko \(.*--languages en,de$"):
+        load(task, tmp_path)

@@ -179,8 +179,8 @@ def _cut(task: Task, splits: dict[str, list[Row]], sources: dict[str, Provenance
 def _check_languages(task: Task, folder: Path) -> None:
     """Name every language without a file at once, where others have one."""
     lost = {
-        split: language
-        for split, language in task.splits.items()
+        split: task.splits[split]
+        for split in task.read
         if split not in (*task.always, *task.borrowed)
         and not any((folder / (split + ending)).is_file() for ending in FORMATS)
     }

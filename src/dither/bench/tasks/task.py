@@ -122,7 +122,7 @@ class Task:
         """Return the task evaluated in some of its languages alone.
 
         Of its train splits those remain that are written out, and of those with `{language}` the ones in
-        these languages.
+        these languages. What is held out of the train splits that remain stays an evaluation.
 
         Args:
             languages: of the task, one at least.
@@ -139,8 +139,9 @@ class Task:
             if language not in self.languages:
                 known = nearest(language, self.languages)
                 raise ValueError(f"task {self.name!r} has no language {language!r}; {known}")
-        kept = {name: split for name, split in self.evaluation.items() if self.splits[split] in languages}
         wanted = {*languages, *(self.splits[split] for split in self.always)}
+        shown = wanted if self.subset and self.subset.held_out else languages
+        kept = {name: split for name, split in self.evaluation.items() if self.splits[split] in shown}
         spoken = tuple(language for language in self.languages if language in wanted)
         return self._evaluated(kept, languages=spoken)
 
