@@ -52,7 +52,7 @@ def test_one_arm_of_each_kind_is_timed_and_serves_the_others(films, timed):
     assert found.run_seconds == pytest.approx(2 * (3 * plain + 2 * pats))
 
 
-def test_every_process_starts_and_reads_the_task_once(films, timed):
+def test_every_process_starts_and_the_task_is_tokenised_once(films, timed):
     plan = plan_of(*films, methods=("none",), seeds=(0, 1, 2))
     assert estimate(plan, jobs=1).seconds == pytest.approx(2 + 1 + 4 + 3 * 12, abs=0.5)
     assert timed == ["none"]
@@ -111,3 +111,22 @@ def test_bad_numbers_of_processes_are_refused(films, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     with pytest.raises(ValueError, match="--plan times runs of one process, and 2 were started together"):
         estimate(plan, jobs=1)
+
+
+def test_one_process_tokenises_while_others_make_runs(films, timed):
+    task, encoder = films
+    names = [str(task), f"{task}@train_fraction=0.5"]
+    plan = Plan.create(names, str(encoder), {"none": {}}, [0])
+    whole, half = 3.0 + 30 * 0.25 + 12 * 0.125, 3.0 + 20 * 0.25 + 12 * 0.125
+    one, two = (estimate(plan, jobs=jobs).seconds for jobs in (1, 2))
+    assert one == pytest.approx(2 + 1 + 4 + whole + 4 + half, abs=0.5)
+    assert two == pytest.approx(2 + 1 + 4 + max(whole, 4 + half), abs=0.5)
+
+
+def test_rows_that_a_threshold_is_chosen_on_are_evaluated_and_train_nothing(monkeypatch):
+    plan = Plan.create(["builtin/mining"], "builtin", {"none": {}}, [0])
+    monkeypatch.setattr(module, "in_processes", lambda work, requests, jobs: map(time_run, requests))
+    (row,) = estimate(plan, jobs=1).tasks
+    sizes = {split: len(rows) for split, rows in plan.data["builtin/mining"].splits.items()}
+    assert row.rows == sizes["train"]
+    assert row.evaluated > sizes["validation.xx"] + sizes["train.xx"], "sentences of both sides"

@@ -134,7 +134,7 @@ class _Timings:
         return fmean(getattr(timing, part) for timing in self._shared[_shared_keys(_key(request))[part]])
 
     def encoding(self, request: RunRequest) -> float:
-        """Of the processes that timed the run's task, the first one had to read and tokenise it."""
+        """Reading and tokenising the run's task: of the processes that timed it, the first one had to."""
         base = request.task.base
         return max(t.encoding for key, rows in self._by_key.items() if key[0] == base for t in rows)
 
@@ -149,11 +149,12 @@ class _Timings:
 
 
 def _trained(task: Task, sizes: Mapping[str, int]) -> int:
-    return sum(size for split, size in sizes.items() if split not in task.evaluation.values())
+    return sum(sizes[split] for split in task.train_splits)
 
 
 def _evaluated(task: Task, sizes: Mapping[str, int]) -> int:
-    return sum(sizes[split] for split in task.evaluation.values())
+    """Of all splits on which a run predicts, those included that a threshold is chosen on."""
+    return sum(sizes[split] for split in task.predicted)
 
 
 def _key(request: RunRequest) -> _Key:
@@ -207,12 +208,13 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
 
 
 def _scheduled(work: Sequence[tuple[RunRequest, float, float]], jobs: int, starting: float) -> float:
-    """When the last run is done: each goes to the process that is free first."""
-    free: list[tuple[float, int]] = [(starting, worker) for worker in range(jobs)]
-    known: set[tuple[int, Any]] = set()
+    """When the last run is done: each goes to the process that is free first.
+
+    The process that hands them out tokenises each task once for all, when its first run is due.
+    """
+    free, done, known = [starting] * jobs, 0.0, set[str]()
     for request, seconds, encoding in work:
-        at, worker = heapq.heappop(free)
-        task = (worker, request.spec.task)
-        heapq.heappush(free, (at + seconds + (0.0 if task in known else encoding), worker))
-        known.add(task)
-    return max(at for at, _ in free) if work else 0.0
+        done = max(done, heapq.heappop(free)) + (0.0 if request.spec.task in known else encoding)
+        known.add(request.spec.task)
+        heapq.heappush(free, done + seconds)
+    return max(free) if work else 0.0

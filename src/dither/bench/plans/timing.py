@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dither.bench.executors.worker import sendable
+from dither.bench.heads import HEADS
 from dither.bench.runs.encoding import Encoded, encode
-from dither.bench.runs.evaluation import predictor_of
+from dither.bench.runs.evaluation import outputs_of, predictor_of
+from dither.bench.runs.features import Features
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.training import make_trainer
 
@@ -29,7 +31,7 @@ class Timing:
         method: of the run.
         begun: when, on the wall clock.
         warming: what the first run of a process takes longer.
-        encoding: reading and tokenising, once in a process.
+        encoding: reading and tokenising, which one process does for all of them.
         fixed: everything of a run that does not grow with it: loading the model, noise before training.
         step: one optimizer step, with its batch and its noise.
         evaluation: one evaluated input.
@@ -83,9 +85,9 @@ def _measure(request: RunRequest, encoded: Encoded, *, steps: int) -> tuple[floa
     took = time.perf_counter() - clock
     counted = stamps[-1] - stamps[0]
     step = counted / (len(stamps) - 1) if len(stamps) > 1 else 0.0
-    features = encoded.features[next(iter(request.task.evaluation.values()))][:_EVALUATED]
+    features = Features.of(encoded.features[request.task.predicted[0]][:_EVALUATED])
     clock = time.perf_counter()
-    predictor_of(request, trainer).predict(features)
+    outputs_of(predictor_of(request, trainer), features, HEADS[request.task.head].OUTPUTS)
     return max(0.0, took - counted - step), step, (time.perf_counter() - clock) / len(features)
 
 

@@ -50,12 +50,12 @@ def predictor_of(request: RunRequest, trainer: Any) -> Any:
 def _predicted(task: Task, encoded: Encoded, predictor: Any, split: str) -> tuple[list[Any], bool]:
     """What the head makes of a split, and whether all outputs are finite."""
     head, features = HEADS[task.head], encoded.features[split]
-    outputs = _outputs(predictor, features, head.OUTPUTS)
+    outputs = outputs_of(predictor, features, head.OUTPUTS)
     finite = all(np.isfinite(part).all() for part in outputs)
     return head.decode(task, outputs, features, encoded.rows[split]), finite
 
 
-def _outputs(trainer: Any, features: Features, count: int) -> tuple[np.ndarray, ...]:
+def outputs_of(trainer: Any, features: Features, count: int) -> tuple[np.ndarray, ...]:
     """The model's first outputs for every input, in order; batches of like lengths, which pad little."""
     from torch.utils.data import Subset
 

@@ -89,10 +89,14 @@ class Task:
     @property
     def splits(self) -> dict[str, str]:
         """Every split that is read, train first, with its language ("" without languages)."""
+        return {name: name.partition(".")[2] for name in (*self.train_splits, *self.predicted)}
+
+    @property
+    def predicted(self) -> list[str]:
+        """Every split that a run predicts on: those of the evaluations, then those of their thresholds."""
         evaluated = [*self.evaluation.values()]
         shown = [self.retrieval.threshold_for(split) for split in evaluated] if self.retrieval else []
-        names = [*self.train_splits, *evaluated, *filter(None, shown)]
-        return {name: name.partition(".")[2] for name in names}
+        return [*evaluated, *filter(None, shown)]
 
     def reader(self, split: str) -> "Task":
         """The task that says how the rows of a split are read: `learned` for those of training."""
