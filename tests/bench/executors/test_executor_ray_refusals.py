@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny_encoder import plan_of, requests_of, save_encoder, write_task
@@ -19,6 +20,7 @@ from dither.bench.executors.ray_node import require_software, run_on_node, softw
 from dither.bench.recording import make_runs
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.run import run
+from dither.bench.tasks.files import load_task
 
 NODE = os.uname().nodename
 
@@ -192,3 +194,12 @@ def test_mixed_hardware_is_said(request_of_a_run, tmp_path):
     unlike = "in 1 of 1 pairings (same task and seed) the methods are not run alike."
     assert cpu == f"The runs differ in cpu: Old (1 run), New (1 run); {unlike}"
     assert device == f"The runs differ in device: cpu (1 run), H100 (1 run); {unlike}"
+
+
+def test_the_task_that_one_trains_on_has_a_folder_too(request_of_a_run, tmp_path):
+    mining = load_task("builtin/mining")
+    task = replace(mining, trained=replace(request_of_a_run.task, folder=Path("elsewhere")))
+    request = ray_cluster._from_anywhere(replace(request_of_a_run, task=task))
+    assert request.task.learned.folder == Path("elsewhere").absolute()
+    with pytest.raises(RuntimeError, match=rf"the folder of task mine/films is not there: .*on node {NODE}"):
+        run_on_node(request, gpus=0)

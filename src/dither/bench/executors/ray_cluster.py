@@ -14,6 +14,7 @@ from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.ray_connection import connected, require_cluster, require_ray
 from dither.bench.executors.ray_node import software, travelling_task
 from dither.bench.runs.request import RunRequest
+from dither.bench.tasks.task import Task
 from dither.results import RunResult
 
 LOST_AT_MOST = 3
@@ -154,14 +155,19 @@ def _nodes() -> list[dict[str, float]]:
 
 def _from_anywhere(request: RunRequest) -> RunRequest:
     """The request with absolute paths: workers have working folders of their own."""
-    task, source = request.task, request.source
+    source = request.source
     return replace(
         request,
-        task=replace(task, folder=task.folder and task.folder.absolute()),
+        task=_task_from_anywhere(request.task),
         source=replace(source, folder=source.folder.absolute()),
         data_dir=request.data_dir and str(Path(request.data_dir).absolute()),
         tensorboard=request.tensorboard and str(Path(request.tensorboard).absolute()),
     )
+
+
+def _task_from_anywhere(task: Task) -> Task:
+    trained = task.trained and _task_from_anywhere(task.trained)
+    return replace(task, trained=trained, folder=task.folder and task.folder.absolute())
 
 
 def _ended(refs: list[Any]) -> list[Any]:

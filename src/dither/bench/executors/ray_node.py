@@ -94,7 +94,10 @@ def _require_folders(request: RunRequest) -> None:
     task, source = request.task, request.source
     folders = {
         "--data-dir": request.data_dir,
-        f"the folder of task {task.name}": task.folder if task.source == "local" else None,
+        **{
+            f"the folder of task {each.name}": each.folder if each.source == "local" else None
+            for each in (task, task.learned)
+        },
         f"the folder of model {source.name}": None if source.name == BUILTIN else source.folder,
     }
     for what, folder in folders.items():
