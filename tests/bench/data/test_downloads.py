@@ -52,5 +52,13 @@ def test_a_borrowed_split_is_downloaded_too(hub):
     assert "data nyu-mll/glue mnli" in [row.what for row in found]
 
 
+def test_what_a_task_of_retrieval_trains_on_is_downloaded_too(hub):
+    task = load_task("xtreme/tatoeba")
+    FILES["dataset", task.hub.path] = FILES["dataset", "facebook/xnli"] = {}
+    found = [row.what for row in downloads("builtin", [task], None)]
+    assert f"data {task.learned.hub.path} {task.learned.hub.config}" in found
+    assert "data nyu-mll/glue mnli" in found
+
+
 def test_a_silent_hub_leaves_the_size_open(hub):
     assert downloads("nobody/other", [], None) == [Download("model nobody/other", None)]

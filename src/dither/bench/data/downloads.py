@@ -39,8 +39,9 @@ def downloads(model: str, tasks: Sequence[Task], data_dir: str | Path | None) ->
     found = []
     if _HUB.fullmatch(model) and not _model_is_here(model):
         found.append(Download(f"model {model}", _size("model", model, READ_FILES)))
-    lenders = [load_task(place.rpartition("/")[0]) for task in tasks for place in task.borrowed.values()]
-    read = [*tasks, *lenders] if data_dir is None else []
+    own = [each for task in tasks for each in (task, task.learned)]
+    lenders = [load_task(place.rpartition("/")[0]) for task in own for place in task.borrowed.values()]
+    read = [*own, *lenders] if data_dir is None else []
     for path, config in sorted({(task.hub.path, task.hub.config) for task in read if task.hub}):
         if not _data_are_here(path, config):
             files = f"{config.partition('{')[0]}*" if config else "*"
