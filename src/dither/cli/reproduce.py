@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """List the experiments, or plan one, or make its missing runs and print the tables."""
     from dither.bench.experiments.files import load_reproduction
     from dither.bench.group import Group
-    from dither.bench.plans.settings import parse_seeds, parse_settings
+    from dither.bench.plans.settings import checked_recipe, parse_seeds, parse_settings
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.runs import make_missing, plan_of
     from dither.stats import Rule
@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
         print(*notes, sep="\n")
     model = args.model or experiment.model
     seeds = parse_seeds(experiment.seeds if args.seeds is None else args.seeds)
-    recipe = [f"train.{name}={value}" for name, value in experiment.recipe.items()]
-    methods, train = parse_settings([*recipe, *args.settings], experiment.methods)
+    methods, train = parse_settings(args.settings, experiment.methods)
+    train = {**checked_recipe(experiment.recipe), **train}
     executor = None if args.plan else options.executor(args)
     if args.plan and print_downloads(args, names, model, experiment.methods, seeds):
         return 0

@@ -143,8 +143,8 @@ def test_a_broken_file_is_named_with_its_key(spec, case):
     [
         ("train_fractions = [0.1, 2]", "key 'train_fractions': 2 is outside (0, 1]"),
         ('train_fractions = ["a"]', "key 'train_fractions': ['a'] is not a list of numbers"),
-        ("[recipe]\nepoch = 3", "key 'recipe.epoch': --set train.epoch=3: unknown 'epoch'"),
-        ("[recipe]\nepochs = -3", "key 'recipe.epochs': --set train.epochs = -3 is outside"),
+        ("[recipe]\nepoch = 3", "key 'recipe.epoch': is unknown; did you mean 'epochs'"),
+        ("[recipe]\nepochs = -3", "key 'recipe.epochs': epochs = -3 is outside"),
         ("recipe = 3", "key 'recipe': 3 is not a table"),
         ("published = 3", "key 'published': is no list of tables; write [[published]]"),
     ],

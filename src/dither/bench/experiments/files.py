@@ -11,10 +11,11 @@ from typing import Any
 
 from dither.bench.experiments.reproduction import Published, Reproduction
 from dither.bench.plans.names import parse_arms
-from dither.bench.plans.settings import parse_seeds, parse_settings
+from dither.bench.plans.settings import checked_recipe, parse_seeds
 from dither.bench.scoring.metrics import nearest
 from dither.bench.tasks.files import load_task
 from dither.bench.tasks.keys import require
+from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import typed
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -66,8 +67,10 @@ def _experiment(table: Mapping[str, Any], folder: Path) -> Reproduction:
     _checked("seeds", partial(parse_seeds, made.seeds))
     for share in made.train_fractions:
         require(0 < share <= 1, "train_fractions", f"{share:g} is outside (0, 1]")
+    known = [each.name for each in fields(Recipe)]
     for setting, value in made.recipe.items():
-        _checked(f"recipe.{setting}", partial(parse_settings, [f"train.{setting}={value}"], ()))
+        require(setting in known, f"recipe.{setting}", f"is unknown; {nearest(setting, known)}")
+        _checked(f"recipe.{setting}", partial(checked_recipe, {setting: value}))
     made = replace(made, tasks=tasks, methods=arms)
     names = _checked("tasks", partial(_names, made))
     published = tuple(
