@@ -148,6 +148,10 @@ MISTAKES = {
     "reference": ([*GRID, "--reference", "0.3"], "--reference 0.3 is no point of the grid"),
     "range": (["--param", "noise_lambda=0.1..0.2"], "is a range: with --search 20 it is searched"),
     "zero": ([*SEARCH, "--search", "0"], "--search is 0; it must be at least 1 trial"),
+    "searched": (
+        [*SEARCH, "--set", "noisytune.noise_lambda=0.2"],
+        "--param noise_lambda=0.05..0.4,log would undo --set noisytune.noise_lambda; leave one of them out",
+    ),
     "overlap": ([*SEARCH, "--search-seeds", "1-3"], "--search-seeds and --seeds share 1: what was chosen"),
     "recipe": ([*SEARCH, "--param", "train.epochs=1..2"], "which no pairing by seed takes apart"),
     "storage": ([*SEARCH, "--storage", "sqlite:////nonexistent/x.db"], "cannot be used: unable to open"),

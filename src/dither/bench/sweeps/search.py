@@ -34,12 +34,23 @@ class Search:
         space: what is searched.
         trials: how many.
         held_out: share of the train split that is evaluated on.
+
+    Raises:
+        ValueError: what is searched is set for all trials, too.
     """
 
     plan: Plan
     space: tuple[Parameter, ...]
     trials: int
     held_out: float
+
+    def __post_init__(self) -> None:
+        for one in self.space:
+            if one.setting in self.plan.methods[self.method]:
+                raise ValueError(
+                    f"--param {one.text} would undo --set {base_of(self.method)}.{one.setting}; leave one of "
+                    "them out"
+                )
 
     @property
     def method(self) -> str:
