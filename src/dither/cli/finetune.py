@@ -36,23 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the run, or read it where it is finished, and print it."""
     from dither.bench.plans.names import spelled_arm
-    from dither.bench.plans.plan import Plan
     from dither.bench.plans.settings import check_seed, parse_settings
     from dither.bench.runs.finetune import finetune
+    from dither.cli.runs import plan_of
     from dither.cli.tables import print_run
 
     methods, train = parse_settings(args.settings, (spelled_arm(args.method),))
-    plan = Plan.create(
-        [args.task],
-        args.model,
-        methods,
-        (check_seed(args.seed),),
-        train_settings=train,
-        threads=args.threads,
-        dtype=args.dtype,
-        data_dir=args.data_dir,
-        languages=options.languages(args),
-    )
+    seeds = (check_seed(args.seed),)
+    plan = plan_of(args, [args.task], methods, seeds, model=args.model, train_settings=train)
     result = finetune(plan, args.out, tensorboard=args.tensorboard, progress=not args.json)
     if result is None:
         return 0  # the first process says what came out

@@ -180,10 +180,9 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
             progress=progress,
         )
     report = _plan(args, names, (BASELINE, selection.chosen.arm))
-    make_missing(args, report, kind=KIND, executor=executor)
-    print_search(
-        look(args.out), selection, {task.name: task.primary for task in plan.tasks}, as_json=args.json
-    )
+    effort = make_missing(args, report, kind=KIND, executor=executor)
+    primary = {task.name: task.primary for task in plan.tasks}
+    print_search(look(args.out), selection, primary, effort, as_json=args.json)
     return 0
 
 

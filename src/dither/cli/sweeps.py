@@ -65,7 +65,12 @@ def print_grid(
 
 
 def print_search(
-    comparison: "Comparison", selection: "Selection", primary: Mapping[str, Sequence[str]], *, as_json: bool
+    comparison: "Comparison",
+    selection: "Selection",
+    primary: Mapping[str, Sequence[str]],
+    effort: "Effort | None" = None,
+    *,
+    as_json: bool,
 ) -> None:
     """The trials, how one was chosen, and what it is worth on fresh seeds.
 
@@ -73,10 +78,11 @@ def print_search(
         comparison: of the choice with plain fine-tuning.
         selection: the trials.
         primary: as for `print_comparison`.
+        effort: what the report's runs of this start took.
         as_json: print standard JSON.
     """
     if as_json:
-        print_json({"search": selection.to_json(), **comparison_json(comparison, None)})
+        print_json({"search": selection.to_json(), **comparison_json(comparison, effort)})
         return
     console = open_console()
     console.print(_trial_table(selection))
@@ -88,7 +94,7 @@ def print_search(
         highlight=False,
     )
     console.print()
-    print_comparison(comparison, primary, as_json=False)
+    print_comparison(comparison, primary, effort, as_json=False)
 
 
 def _curve(comparison: "Comparison", grid: "Grid") -> "tuple[CurvePoint, ...]":
