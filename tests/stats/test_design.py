@@ -25,6 +25,17 @@ def test_few_pairs_reach_no_level_on_one_task_and_do_over_many():
     assert 0.4 < found.macro < 0.5
 
 
+def test_averages_over_groups_are_tests_of_one_family():
+    tasks = {"rte": 1.0, "cola": 1.0, "rte@epochs=3": 1.0, "cola@epochs=3": 1.0}
+    found = detectable(tasks, pairs=9, methods=1, groups=[list(tasks)[:2], list(tasks)[2:]])
+    assert found.macro_level == 0.025
+    assert found.macro == detectable({"rte": 1.0, "cola": 1.0}, pairs=9, methods=2).macro
+    alone = detectable(
+        {"rte": 1.0, "rte@epochs=3": 2.0}, pairs=9, methods=1, groups=[["rte"], ["rte@epochs=3"]]
+    )
+    assert alone.macro == minimum_detectable_effect(2.0, 9, 0.025)
+
+
 def test_a_second_look_costs():
     first, second = (detectable({"a": 1.0, "b": 2.0}, pairs=9, methods=1, rule=Rule(looks=n)) for n in (1, 2))
     assert second.macro_level == first.macro_level / 2

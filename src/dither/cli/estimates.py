@@ -102,7 +102,8 @@ def prospect_lines(sight: "Prospect | None") -> list[str]:
     known = sight.macro is not None and math.isfinite(sight.macro)
     over = f"{sight.macro:.2f} points" if known else _in_sd(whole)
     if len(sight.in_sd.tasks) > 1:
-        lines.append(f"  over all tasks: {over} (level {sight.in_sd.macro_level:.2g})")
+        where = "all tasks" if sight.groups == 1 else "the tasks of one variation"
+        lines.append(f"  over {where}: {over} (level {sight.in_sd.macro_level:.2g})")
     if math.isinf(each):
         lines.append(
             f"  on one task: none, whatever its size: {sight.pairs} pairs cannot reach p < "

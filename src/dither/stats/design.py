@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dither.stats.intervals import Estimate
@@ -19,10 +19,10 @@ class Detectable:
 
     Attributes:
         task_level: of one test among all tasks of all methods.
-        macro_level: of one test among the methods' averages over tasks.
+        macro_level: of one test among the methods' averages over the tasks of each group.
         task_pairs: how few pairs could be significant on one task.
         tasks: task -> points, infinite where no p can be small enough.
-        macro: points, over all tasks.
+        macro: points, over the tasks of a group: the greatest of all groups.
     """
 
     task_level: float
@@ -33,7 +33,12 @@ class Detectable:
 
 
 def detectable(
-    spreads: Mapping[str, float], *, pairs: int, methods: int, rule: Rule | None = None
+    spreads: Mapping[str, float],
+    *,
+    pairs: int,
+    methods: int,
+    rule: Rule | None = None,
+    groups: Sequence[Sequence[str]] | None = None,
 ) -> Detectable:
     """What a design detects with 80 % power if all differences had these standard deviations.
 
@@ -46,6 +51,7 @@ def detectable(
         pairs: of each task, >= 1.
         methods: that are compared with the baseline, >= 1.
         rule: level and looks.
+        groups: the tasks that are averaged together; None for all tasks in one group.
 
     Example:
         >>> found = detectable({"rte": 1.0, "cola": 1.0}, pairs=9, methods=2)
@@ -55,16 +61,17 @@ def detectable(
         inf
     """
     level = (rule or Rule()).level
-    task_level, macro_level = level / (methods * len(spreads)), level / methods
+    sets = [list(spreads)] if groups is None else groups
+    task_level, macro_level = level / (methods * len(spreads)), level / (methods * len(sets))
     points = {name: minimum_detectable_effect(sd, pairs, task_level) for name, sd in spreads.items()}
-    if len(spreads) == 1:
-        macro = next(iter(points.values()))
-    else:
-        macro = _over_tasks([sd / math.sqrt(pairs) for sd in spreads.values()], pairs, macro_level)
+    macro = max(_over_tasks([spreads[name] for name in names], pairs, macro_level) for names in sets)
     return Detectable(task_level, macro_level, pairs_to_reach(task_level), points, macro)
 
 
-def _over_tasks(errors: list[float], pairs: int, level: float) -> float:
+def _over_tasks(spreads: list[float], pairs: int, level: float) -> float:
+    if len(spreads) == 1:
+        return minimum_detectable_effect(spreads[0], pairs, level)
+    errors = [sd / math.sqrt(pairs) for sd in spreads]
     attainable = attainable_level(pairs * len(errors), level)
     if pairs < 2 or attainable <= 0:
         return math.inf

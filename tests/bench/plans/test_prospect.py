@@ -34,6 +34,14 @@ def test_a_part_of_the_data_has_noise_of_its_own():
     assert list(found.spreads) == ["glue/rte@epochs=3"]
 
 
+def test_variations_are_averaged_apart():
+    names = [f"glue/{task}{part}" for part in ("", "@train_fraction=0.1") for task in ("rte", "cola")]
+    both, whole = (prospect(tasks, ["none", "pats"], 9) for tasks in (names, names[:2]))
+    assert (both.groups, whole.groups) == (2, 1)
+    assert both.in_sd.macro_level == whole.in_sd.macro_level / 2
+    assert both.in_sd.macro > whole.in_sd.macro
+
+
 def test_plain_alone_compares_nothing():
     assert prospect(["glue/rte"], ["none"], 9) is None
 

@@ -5,12 +5,13 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from dither.bench.compare import BASELINE, look
 from dither.bench.experiments.reproduction import comparable
 from dither.bench.plans.plan import Plan
+from dither.bench.tasks.variations import by_variation
 from dither.results import Ledger
 from dither.stats.design import Detectable, detectable
 from dither.stats.rule import Rule
@@ -36,7 +37,8 @@ class Prospect:
         in_sd: the same in standard deviations of the paired differences, were those equal on all tasks.
         spreads: task -> its spread, where something is known of it.
         points: task -> points, where its spread is known.
-        macro: points over all tasks, where all spreads are known, else None.
+        macro: points over the tasks that are averaged together, where all spreads are known, else None.
+        groups: how many such averages a method has: one, or one for each variation of its tasks.
     """
 
     pairs: int
@@ -45,6 +47,7 @@ class Prospect:
     spreads: Mapping[str, Spread]
     points: Mapping[str, float]
     macro: float | None
+    groups: int
 
 
 def prospect(
@@ -72,12 +75,13 @@ def prospect(
     own, looks = _recorded(out, pairs) if out is not None else ({}, 1)
     spreads = {name: own.get(name) or _reported(name) for name in tasks}
     known = {name: spread for name, spread in spreads.items() if spread is not None}
-    rule = Rule(looks=looks)
-    in_sd = detectable(dict.fromkeys(tasks, 1.0), pairs=pairs, methods=others, rule=rule)
+    groups = tuple(by_variation(tasks).values())
+    design = partial(detectable, pairs=pairs, methods=others, rule=Rule(looks=looks), groups=groups)
+    in_sd = design(dict.fromkeys(tasks, 1.0))
     sds = {name: spread.sd for name, spread in known.items()}
-    whole = detectable(sds, pairs=pairs, methods=others, rule=rule) if len(sds) == len(tasks) else None
+    whole = design(sds).macro if len(sds) == len(tasks) else None
     points = {name: sd * in_sd.tasks[name] for name, sd in sds.items() if sd > 0}
-    return Prospect(pairs, others, in_sd, known, points, whole.macro if whole else None)
+    return Prospect(pairs, others, in_sd, known, points, whole, len(groups))
 
 
 def finished_runs(plan: Plan, out: str | Path | None, kind: str, margin: float | None) -> list[str]:
