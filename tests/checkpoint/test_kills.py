@@ -19,7 +19,8 @@ from dither.checkpoint import verify_checkpoint
 KILLS = 20
 
 # Forks a child for each number on its input. The child noises, and kills itself at the event of that number:
-# events are the blocks, and what is done to the disk, before and after. Number 0 lets it live and counts.
+# events are the blocks, and what is done to the disk, before and after. Number 0 lets it live and counts; -1 ends
+# it when the target has its name.
 ZYGOTE = """
 import os, signal, sys, threading, dither
 from dither.checkpoint import perturb_checkpoint, publication
@@ -41,6 +42,8 @@ def watched(function):
             return function(*arguments, **options)
         finally:
             tick()
+            if end < 0 and os.path.exists(target):
+                os.kill(os.getpid(), signal.SIGKILL)
     return call
 
 def noise():
@@ -136,8 +139,9 @@ def test_a_run_after_a_kill_removes_what_it_left(source: Path, runs: Runs) -> No
 
 
 def test_a_kill_after_the_rename_has_published_all(source: Path, runs: Runs) -> None:
-    count, target = int(runs(0)[1]), source.with_name("t")
+    target = source.with_name("t")
+    assert runs(0)[0] == "lived"
     whole = bits(target)
     target.rename(source.with_name("kept"))
-    assert runs(count) == ["killed"]  # before the command could say that it is done
+    assert runs(-1) == ["killed"]  # before the command could say that it is done
     assert bits(target) == whole

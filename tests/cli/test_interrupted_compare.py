@@ -90,7 +90,7 @@ def result_of(films, out: Path) -> dict[str, Any]:
     found = json.loads(done.stdout)
     del found["effort"]
     for row in found["runs"]:
-        del row["seconds"]
+        del row["seconds"], row["step_seconds"]
     return found
 
 

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from tiny_encoder import plan_of, save_encoder, write_task
 
-from dither.bench import compare, recording
+from dither.bench import recording
 from dither.bench.runs.run import run
 from dither.bench.sweeps import study
 from dither.bench.sweeps.parameters import parse_parameters
@@ -141,7 +141,7 @@ def test_a_run_of_the_search_is_the_run_of_a_comparison(films, tmp_path, make_ru
     make_runs_by(run)
     chosen = run_search(search_of(films, 1), tmp_path / "search").chosen
     plan = plan_of(*films, methods=("none", chosen.arm), seeds=SEEDS)
-    compare.make_runs(plan, tmp_path / "compare")
+    recording.make_runs(plan, tmp_path / "compare")
     with Ledger.read(tmp_path / "compare") as ledger:
         there = {one.id: one for one in ledger.results(predictions=True)}
     with Ledger.read(tmp_path / "search" / "search") as ledger:
