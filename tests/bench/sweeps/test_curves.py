@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
+from tiny_encoder import plan_of
 
 from dither.bench.sweeps.curves import curves, train_rows, varied_settings
 from dither.bench.tasks.variations import by_variation
@@ -109,3 +110,13 @@ def test_rows_that_no_plan_says(experiment):
     assert train_rows(experiment, "b/one") == 100
     experiment.tasks["b/one"]["rows"] = {"validation": 3}
     assert train_rows(experiment, "b/one") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["builtin/translate_train/entailment", "builtin/mining", "builtin/entailment"]
+)
+def test_all_rows_that_train_count(name):
+    plan = plan_of(name, "builtin")
+    (request,), data = plan.requests(), plan.data[name].splits
+    trained = sum(len(data[split]) for split in request.task.train_splits)
+    assert train_rows(plan.experiment("compare"), name) == trained

@@ -120,10 +120,11 @@ def varied_settings(tasks: Iterable[str]) -> tuple[str, ...]:
 def train_rows(experiment: Experiment, task: str) -> int | None:
     """How many rows train in a task of a plan; None where the plan does not say it.
 
-    It goes by the name of the split, `train` or `train.<language>`.
+    It goes by the names of the splits: `train`, else `train.<language>` together.
     """
     rows: Mapping[str, int] = experiment.tasks[task].get("rows", {})
-    return next((count for split, count in rows.items() if split.partition(".")[0] == "train"), None)
+    spoken = [count for split, count in rows.items() if split.startswith("train.")]
+    return rows.get("train", sum(spoken) if spoken else None)
 
 
 def _point(
