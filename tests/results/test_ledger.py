@@ -153,3 +153,10 @@ def test_mixed_versions_are_told_and_counted(tmp_path):
 def test_import_needs_no_torch():
     code = "import sys, dither.results; sys.exit(bool({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_whether_there_is_one_is_known_before_it_is_read(tmp_path):
+    assert not Ledger.exists(tmp_path / "new")
+    with Ledger.create_or_resume(tmp_path / "new", experiment()):
+        assert Ledger.exists(tmp_path / "new")
+    assert not Ledger.exists(tmp_path)

@@ -30,7 +30,6 @@ examples:
   dither sweep glue/rte glue/cola --model ./my-encoder --data-dir ./data --method pats \\
       --param noise_lambda=0.05..0.4,log --param beta=0.5..0.995 --search 20 --seeds 0-8 --out runs/search
 """
-KIND = "sweep"
 _SEARCH_SEEDS, _HELD_OUT = "100-102", 0.2
 
 
@@ -131,6 +130,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
     from dither.bench.group import Group
     from dither.bench.plans.settings import parse_seeds
     from dither.bench.sweeps.grid import Grid
+    from dither.bench.sweeps.search import KIND
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.runs import make_missing
     from dither.cli.sweeps import print_grid
@@ -154,7 +154,7 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
     from dither.bench.compare import BASELINE, look
     from dither.bench.plans.settings import parse_seeds
     from dither.bench.sweeps.rules import check_search, search_tasks
-    from dither.bench.sweeps.search import Search, check_out, run_search
+    from dither.bench.sweeps.search import KIND, Search, check_out, run_search
     from dither.bench.sweeps.storage import require_optuna
     from dither.cli.progress import run_progress
     from dither.cli.runs import make_missing

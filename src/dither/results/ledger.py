@@ -13,7 +13,7 @@ from dither.results.errors import LedgerError
 from dither.results.experiment import Experiment, Extension, Look
 from dither.results.journal import Entry, Journal
 from dither.results.runs import RunResult
-from dither.results.storage import Reader, Writer
+from dither.results.storage import FILE_NAME, Reader, Writer
 
 _BATCH = 32  # runs read per opening of the file
 
@@ -33,6 +33,11 @@ class Ledger:
 
     def __init__(self, storage: Reader | Writer) -> None:
         self._storage = storage
+
+    @staticmethod
+    def exists(folder: str | Path) -> bool:
+        """Whether a folder holds a ledger, good or damaged."""
+        return (Path(folder) / FILE_NAME).is_file()
 
     @classmethod
     def create_or_resume(cls, folder: str | Path, experiment: Experiment) -> Ledger:

@@ -90,7 +90,7 @@ def finished_runs(plan: Plan, out: str | Path | None, kind: str, margin: float |
     Raises:
         LedgerError: the folder belongs to another experiment, or is damaged.
     """
-    if out is None or not (Path(out) / "ledger.sqlite").is_file():
+    if out is None or not Ledger.exists(out):
         return []
     with Ledger.read(out) as ledger:
         ledger.require(plan.experiment(kind, margin=margin))
@@ -99,7 +99,7 @@ def finished_runs(plan: Plan, out: str | Path | None, kind: str, margin: float |
 
 def _recorded(out: str | Path, planned: int) -> tuple[dict[str, Spread], int]:
     """Spreads from the runs of a folder, and the number of looks when this plan is looked at."""
-    if not (Path(out) / "ledger.sqlite").is_file():
+    if not Ledger.exists(out):
         return {}, 1
     with Ledger.read(out) as ledger:
         looks = len({seen.planned for seen in ledger.looks} | {planned})

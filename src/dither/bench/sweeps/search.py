@@ -21,7 +21,10 @@ from dither.bench.sweeps.trials import Selection, Trial
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 from dither.results import Experiment, Ledger, LedgerError, RunResult
 
+KIND = "sweep"
+"""The kind of experiment that a grid is, and the report of a search."""
 FOLDER = "search"
+"""In the output folder, and the kind of experiment that the search itself is."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +155,9 @@ def check_out(out: str | Path, plan: Plan) -> None:
     Raises:
         LedgerError: the folder is of another experiment; each difference is named.
     """
-    if not (Path(out) / "ledger.sqlite").exists():
-        return
-    with Ledger.read(out) as ledger:
-        there = ledger.experiment
-    lines = there.differences(replace(plan.experiment("sweep"), methods=there.methods))
-    if lines:
-        raise LedgerError(
-            f"{out} holds another experiment:\n  "
-            + "\n  ".join(lines)
-            + "\nChoose another --out for this one."
-        )
+    if Ledger.exists(out):
+        with Ledger.read(out) as ledger:
+            ledger.require(replace(plan.experiment(KIND), methods=ledger.experiment.methods))
 
 
 class _Runs:
