@@ -1,10 +1,10 @@
 """The tables of `dither sensitivity`."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dither.cli.tables import new_table, open_console, print_json, run_row
+from dither.cli.numbers import interval_text, number, signed
+from dither.cli.tables import new_table, open_console, print_json, run_row, standard
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +33,7 @@ def print_analyses(analyses: "Analyses", *, as_json: bool) -> None:
         as_json: print standard JSON, with all that was measured of every run.
     """
     if as_json:
-        print_json(_standard(_everything(analyses)))
+        print_json(standard(_everything(analyses)))
         return
     from dither.stats.rank_correlation import LEAST
 
@@ -61,15 +61,6 @@ def _everything(analyses: "Analyses") -> dict[str, Any]:
     }
 
 
-def _standard(value: Any) -> Any:
-    """JSON has no NaN and no infinities; None stands for them."""
-    if isinstance(value, Mapping):
-        return {key: _standard(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_standard(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _tables(analyses: "Analyses") -> "Iterator[Table]":
     tasks = list(dict.fromkeys(row["task"] for row in analyses.norms))
     for task in tasks:
@@ -95,12 +86,12 @@ def _norm_table(title: str, rows: Sequence[Mapping[str, Any]], methods: Sequence
 
 def _with_noise(row: Mapping[str, Any]) -> str:
     noise = row["relative_noise"]
-    change = _number(100 * row["relative_change"], ".2f")
+    change = number(100 * row["relative_change"], ".2f")
     return f"{change} ({100 * noise:.2f})" if noise > 0 else change
 
 
 def _norm(row: Mapping[str, Any]) -> str:
-    return _number(100 * row["relative_norm_change"], ".3f")
+    return number(100 * row["relative_norm_change"], ".3f")
 
 
 def _concentration_table(task: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
@@ -114,11 +105,11 @@ def _concentration_table(task: str, rows: Sequence[Mapping[str, Any]]) -> "Table
         table.add_row(
             "" if label == before else label,
             row["method"],
-            _number(row["mean"], ".2e"),
-            _number(row["gini"], ".3f"),
-            _number(row["share"], ".3f"),
-            _number(row["entropy"], ".3f"),
-            _number(row["zeros"], ".3f"),
+            number(row["mean"], ".2e"),
+            number(row["gini"], ".3f"),
+            number(row["share"], ".3f"),
+            number(row["entropy"], ".3f"),
+            number(row["zeros"], ".3f"),
         )
     return table
 
@@ -128,9 +119,7 @@ def _correlation_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     headings = ("task", "method", "measure", "correlation", "interval", "n")
     table = new_table("Score and concentration over seeds: rank correlation", headings)
     for row in rows:
-        low, high = row["interval"]
-        interval = "–" if math.isnan(low) else f"{low:+.2f} … {high:+.2f}"
-        numbers = (_number(row["correlation"], "+.2f"), interval, str(row["n"]))
+        numbers = (signed(row["correlation"]), interval_text(row["interval"]), str(row["n"]))
         table.add_row(row["task"], row["method"], names[row["measure"]], *numbers)
     return table
 
@@ -140,7 +129,3 @@ def _label(row: Mapping[str, Any]) -> str:
     kind: str = row["type"]
     plain = row["shape"] != "vectors" or kind in ("biases", "norm gains")
     return kind if plain else f"{kind}, vectors"
-
-
-def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)

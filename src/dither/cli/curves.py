@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dither.cli.numbers import WIDE, Reasons, interval_text, p_text, signed
+from dither.cli.numbers import WIDE, Reasons, interval_text, number, p_text, signed
 from dither.cli.tables import new_table
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def curve_table(
         width: of the terminal; a narrow one gets no drawing and fewer numbers.
         named: say which arm each point is of, and how many tasks it is over; else the values say it all.
     """
+    from dither.bench.compare import BASELINE
+
     wide = width >= WIDE
     settings = list(points[0].values)
     rows, scale = "train_fraction" in settings, _scale(points)
@@ -48,11 +50,11 @@ def curve_table(
             *((point.arm, str(len(point.tasks))) if named else ()),
             *("–" if point.values[name] is None else str(point.values[name]) for name in settings),
             *(("–" if point.rows is None else str(point.rows),) if rows else ()),
-            *(_mean(point.baseline_mean), _mean(point.mean), signed(point.difference)),
+            *(number(point.baseline_mean, ".1f"), number(point.mean, ".1f"), signed(point.difference)),
             interval_text(point.interval),
             *((str(point.pairs), p_text(point.p)) if wide else ()),
             *((drawn(low, point.difference, high, scale),) if wide else ()),
-            "plain itself" if point.arm == "none" else reasons.cell(point.verdict),
+            "plain itself" if point.arm == BASELINE else reasons.cell(point.verdict),
         )
     return table
 
@@ -85,7 +87,3 @@ def drawn(low: float, value: float, high: float, scale: float) -> str:
         cells[first], cells[last] = "├", "┤"
     cells[at] = "●"
     return "".join(cells)
-
-
-def _mean(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1f}"

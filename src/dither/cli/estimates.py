@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dither.cli import options
-from dither.cli.tables import new_table, open_console, print_json
+from dither.cli.tables import new_table, open_console, print_json, standard
 
 if TYPE_CHECKING:
     from dither.bench.plans.estimate import Estimate
@@ -37,7 +37,7 @@ def print_downloads(
     sight = prospect([task.name for task in loaded], methods, len(seeds))
     if args.json:
         needs = [{"what": row.what, "bytes": row.size} for row in missing]
-        print_json({"downloads": needs, "detectable": None if sight is None else _sight(sight)})
+        print_json(standard({"downloads": needs, "detectable": None if sight is None else _sight(sight)}))
         return True
     console = open_console()
     lines = [f"{_counts(loaded, methods, seeds)} of {model}", "To be downloaded first, so nothing is timed:"]
@@ -66,7 +66,7 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     sight = prospect([task.name for task in plan.tasks], list(plan.methods), len(plan.seeds), args.out)
     found = estimate(plan, jobs=options.jobs(args), recorded=recorded, progress=_say)
     if args.json:
-        print_json(_json(plan, found, sight, notes))
+        print_json(standard(_json(plan, found, sight, notes)))
         return 0
     console = open_console()
     there = f", of which {found.recorded} are recorded in {args.out}" if found.recorded else ""
@@ -180,18 +180,15 @@ def _json(plan: "Plan", found: "Estimate", sight: "Prospect | None", notes: Sequ
 
 
 def _sight(sight: "Prospect") -> dict[str, Any]:
-    def finite(value: float | None) -> float | None:
-        return value if value is not None and math.isfinite(value) else None
-
     return {
         "pairs": sight.pairs,
         "task_level": sight.in_sd.task_level,
         "macro_level": sight.in_sd.macro_level,
-        "task_in_sd": finite(next(iter(sight.in_sd.tasks.values()))),
-        "macro_in_sd": finite(sight.in_sd.macro),
-        "macro_points": finite(sight.macro),
+        "task_in_sd": next(iter(sight.in_sd.tasks.values())),
+        "macro_in_sd": sight.in_sd.macro,
+        "macro_points": sight.macro,
         "tasks": {
-            name: {"sd": row.sd, "source": row.source, "points": finite(sight.points.get(name))}
+            name: {"sd": row.sd, "source": row.source, "points": sight.points.get(name)}
             for name, row in sight.spreads.items()
         },
     }

@@ -1,6 +1,7 @@
 """How numbers and verdicts stand in tables."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,15 +34,20 @@ class Reasons:
         return [f"({number}) {text}" for number, text in enumerate(self._texts, start=1)]
 
 
+def number(value: float, form: str) -> str:
+    """A number in a form such as ".1f"; a dash where there is none."""
+    return format(value, form) if math.isfinite(value) else "–"
+
+
 def signed(value: float) -> str:
     """A difference with its sign; a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:+.2f}"
+    return number(value, "+.2f")
 
 
-def interval_text(interval: tuple[float, float]) -> str:
+def interval_text(interval: Sequence[float]) -> str:
     """Both ends with their signs; a dash where there are none."""
     low, high = interval
-    return "–" if math.isnan(low) else f"{low:+.2f} … {high:+.2f}"
+    return f"{signed(low)} … {signed(high)}" if math.isfinite(low) else "–"
 
 
 def spread(mean: float, deviation: float) -> str:
@@ -53,4 +59,4 @@ def spread(mean: float, deviation: float) -> str:
 
 def p_text(value: float) -> str:
     """Three decimals; a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:.3f}"
+    return number(value, ".3f")

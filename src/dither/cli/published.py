@@ -1,9 +1,9 @@
 """The table of published scores beside ours."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from dither.cli.tables import new_table, open_console
+from dither.cli.numbers import interval_text, number, signed
+from dither.cli.tables import new_table, open_console, standard
 
 if TYPE_CHECKING:
     from dither.bench.experiments.beside import Beside
@@ -60,37 +60,25 @@ def published_json(experiment: "Reproduction", analysis: "Analysis", model: str)
     }
 
 
-def _plain(row: "Beside") -> dict[str, Any]:
-    values = {**vars(row), "published_difference": row.published_difference, "interval": list(row.interval)}
-    return {key: _finite(value) for key, value in values.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _plain(row: "Beside") -> Any:
+    return standard({**vars(row), "published_difference": row.published_difference})
 
 
 def _table(rows: "list[Beside]") -> Any:
     headings = ("task", "method", "published", "difference", "ours", "difference", "interval")
     table = new_table(None, headings)
     for row in rows:
-        low, high = row.interval
         table.add_row(
             row.task,
             row.method,
             _arrow(row.published_plain, row.published_score),
-            _number(row.published_difference, "+.1f"),
+            number(row.published_difference, "+.1f"),
             _arrow(row.plain, row.score),
-            _number(row.difference, "+.2f"),
-            f"{low:+.2f} … {high:+.2f}" if math.isfinite(low) else "–",
+            signed(row.difference),
+            interval_text(row.interval),
         )
     return table
 
 
 def _arrow(plain: float, score: float) -> str:
-    return f"{_number(plain, '.1f')} → {_number(score, '.1f')}"
-
-
-def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "–"
+    return f"{number(plain, '.1f')} → {number(score, '.1f')}"

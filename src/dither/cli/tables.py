@@ -1,7 +1,8 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,20 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
 def print_json(values: Any) -> None:
     """Standard JSON: NaN and infinities never reach it."""
     print(json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def standard(value: Any) -> Any:
+    """A value for `print_json`, with None for NaN and infinities, which JSON does not have.
+
+    Example:
+        >>> standard({"interval": (float("nan"), 1.0)})
+        {'interval': [None, 1.0]}
+    """
+    if isinstance(value, Mapping):
+        return {key: standard(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [standard(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def run_row(result: "RunResult") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dither.bench.compare import BASELINE
 from dither.bench.experiments.reproduction import Published, Reproduction
 from dither.bench.plans.names import parse_arms
 from dither.bench.plans.settings import checked_recipe, parse_seeds
@@ -63,7 +64,7 @@ def _experiment(table: Mapping[str, Any], folder: Path) -> Reproduction:
     own = (typed(task)[0].endswith(".toml") for task in made.tasks)
     tasks = tuple(str(folder / task) if here else task for task, here in zip(made.tasks, own, strict=True))
     arms = _checked("methods", partial(parse_arms, ",".join(made.methods)))
-    require("none" in arms, "methods", "needs 'none', which the others are compared with")
+    require(BASELINE in arms, "methods", f"needs {BASELINE!r}, which the others are compared with")
     _checked("seeds", partial(parse_seeds, made.seeds))
     for share in made.train_fractions:
         require(0 < share <= 1, "train_fractions", f"{share:g} is outside (0, 1]")
