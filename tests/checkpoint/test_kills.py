@@ -19,8 +19,8 @@ from dither.checkpoint import verify_checkpoint
 KILLS = 20
 
 # Forks a child for each number on its input. The child noises, and kills itself at the event of that number:
-# events are the blocks, and what is done to the disk, before and after. Number 0 lets it live and counts; number
-# -1 ends it when the target has its name.
+# events are the blocks, and what is done to the disk, before and after. Number 0 lets it live and counts, and
+# number -1 ends it when the target has its name.
 ZYGOTE = """
 import os, signal, sys, threading, dither
 from dither.checkpoint import perturb_checkpoint, publication
