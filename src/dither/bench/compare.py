@@ -1,4 +1,4 @@
-"""The comparison: make the runs that are missing, and say what they tell."""
+"""The comparison: what the runs of a folder tell, and how often somebody looked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -30,18 +30,21 @@ def curve_table(
     from dither.bench.compare import BASELINE
 
     wide = width >= WIDE
-    settings = list(points[0].values)
+    settings, fixed = _told_apart(points)
+    title = f"{title} ({fixed})" if fixed else title
     rows, scale = "train_fraction" in settings, _scale(points)
-    tests = ("pairs", "p") if wide else ()
+    tests, plain = ("pairs", "p") if wide else (), wide or len(settings) + rows < 2
     headings = (
         *(("method", "tasks") if named else ()),
         *settings,
         *(("rows",) if rows else ()),
-        *("plain", "score", "difference", "interval", *tests),
+        *(("plain",) if plain else ()),
+        *("score", "difference", "interval", *tests),
         *((f"±{scale:.2g}",) if wide else ()),
         "verdict",
     )
     table = new_table(title, headings)
+    fold_headings(table, settings)
     if wide:
         table.columns[-2].justify = "left"  # its spaces count
     for point in points:
@@ -50,13 +53,29 @@ def curve_table(
             *((point.arm, str(len(point.tasks))) if named else ()),
             *("–" if point.values[name] is None else str(point.values[name]) for name in settings),
             *(("–" if point.rows is None else str(point.rows),) if rows else ()),
-            *(number(point.baseline_mean, ".1f"), number(point.mean, ".1f"), signed(point.difference)),
+            *((number(point.baseline_mean, ".1f"),) if plain else ()),
+            *(number(point.mean, ".1f"), signed(point.difference)),
             interval_text(point.interval),
             *((str(point.pairs), p_text(point.p)) if wide else ()),
             *((drawn(low, point.difference, high, scale),) if wide else ()),
             "plain itself" if point.arm == BASELINE else reasons.cell(point.verdict),
         )
     return table
+
+
+def fold_headings(table: "Table", settings: "Sequence[str]") -> None:
+    """Let the long names above short values go on in a second line, so that no number is cut."""
+    for column in table.columns:
+        if column.header in settings:
+            column.no_wrap, column.overflow = False, "fold"
+
+
+def _told_apart(points: "Sequence[CurvePoint]") -> tuple[list[str], str]:
+    """The settings in which points differ, one at least, and in words those that are the same in all."""
+    values = points[0].values
+    differ = [name for name in values if len({repr(point.values[name]) for point in points}) > 1]
+    differ = differ or list(values)[:1]
+    return differ, ", ".join(f"{name} {value}" for name, value in values.items() if name not in differ)
 
 
 def _scale(points: "Sequence[CurvePoint]") -> float:

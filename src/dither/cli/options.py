@@ -196,7 +196,7 @@ def languages(args: argparse.Namespace) -> tuple[str, ...]:
     """The languages asked for; none for all."""
     from dither.bench.plans.names import parse_names
 
-    return parse_names(args.languages, "--languages") if args.languages is not None else ()
+    return parse_names(args.languages, "--languages", like="en,de") if args.languages is not None else ()
 
 
 def jobs(args: argparse.Namespace) -> int:

@@ -97,6 +97,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json([{**vars(row), "published": [vars(each) for each in row.published]} for row in found])
         return 0
     table = new_table(None, ("experiment", "source", "runs", "figures", "about"))
+    table.columns[0].no_wrap = True  # it is there to be copied
     for row in found:
         runs = len(row.tasks_of()) * len(row.methods) * len(parse_seeds(row.seeds))
         figures = ", ".join(each.label for each in row.published) or "not at hand"

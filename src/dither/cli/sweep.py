@@ -129,8 +129,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
     from dither.bench.compare import BASELINE, look
     from dither.bench.group import Group
     from dither.bench.plans.settings import parse_seeds
-    from dither.bench.sweeps.grid import Grid
-    from dither.bench.sweeps.search import KIND
+    from dither.bench.sweeps.grid import KIND, Grid
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.runs import make_missing
     from dither.cli.sweeps import print_grid

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dither.cli.curves import curve_table
+from dither.cli.curves import curve_table, fold_headings
 from dither.cli.numbers import Reasons, interval_text, p_text, signed
 from dither.cli.tables import new_table, open_console, print_json
 from dither.cli.verdicts import comparison_json, print_comparison, print_rest
@@ -146,6 +146,7 @@ def _reference_table(points: "Sequence[CurvePoint]", title: str, reasons: Reason
     several = len({point.tasks for point in points}) > 1
     headings = (*(("task",) if several else ()), *settings, "difference", "interval", "p", "verdict")
     table = new_table(title, headings)
+    fold_headings(table, settings)
     for point in points:
         table.add_row(
             *((_where(point),) if several else ()),

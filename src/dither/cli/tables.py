@@ -47,6 +47,7 @@ def print_tasks(tasks: "Sequence[Task]", *, as_json: bool) -> None:
         )
         return
     table = new_table(None, ("task", "head", "score", "what"))
+    table.columns[0].no_wrap = True  # it is there to be copied
     for task in tasks:
         table.add_row(task.name, task.head, " + ".join(task.primary), task.summary)
     open_console().print(table)

@@ -14,8 +14,9 @@ import seqeval.metrics
 import sklearn.metrics
 
 from dither.bench.scoring.answers import normalize_answer
-from dither.bench.scoring.metrics import METRICS, check_metric, nearest
+from dither.bench.scoring.metrics import METRICS, check_metric
 from dither.bench.tasks.checks import HEADS
+from dither.bench.tasks.keys import nearest
 
 SEEDS = range(20)
 TAGS = ["O", "B-X", "I-X", "B-Y", "I-Y"]

@@ -102,6 +102,8 @@ def test_arms(text, arms):
         ("noisetune@noise_lambda=1", "unknown method 'noisetune'; did you mean 'noisytune'"),
         ("pats@bta=0.9", "method 'pats' has no setting 'bta'; did you mean 'beta'"),
         ("pats@beta=0.9,pats@beta=0.90", "one or more names, each once"),
+        ("pats,pats", "--methods 'pats,pats' must hold one or more names, each once"),
+        ("pats@seed=1", "'pats@seed=1': the seed of a run seeds its noise; choose runs by --seeds"),
         ("pats@beta=2", "beta is 2"),
         ("noisytune-gaussian@law=uniform", "is what it is by law='gaussian'"),
     ],

@@ -43,7 +43,7 @@ def _answered(row: Row, task: Task) -> Row:
     answers = row[task.label] if isinstance(row[task.label], dict) else {}
     texts, starts = answers.get("text"), answers.get("answer_start")
     if not isinstance(texts, list) or not isinstance(starts, list) or not 0 < len(texts) == len(starts):
-        wanted = "{'text': [...], 'answer_start': [...]} with as many of each"
+        wanted = "{'text': [...], 'answer_start': [...]} with as many of each, and one answer at least"
         raise ValueError(f"column {task.label!r} holds {row[task.label]!r:.80}; it must be {wanted}")
     for text, start in zip(texts, starts, strict=True):
         if type(start) is not int or start < 0 or not text:

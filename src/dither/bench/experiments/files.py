@@ -13,9 +13,8 @@ from dither.bench.compare import BASELINE
 from dither.bench.experiments.reproduction import Published, Reproduction
 from dither.bench.plans.names import parse_arms
 from dither.bench.plans.settings import checked_recipe, parse_seeds
-from dither.bench.scoring.metrics import nearest
 from dither.bench.tasks.files import load_task
-from dither.bench.tasks.keys import require
+from dither.bench.tasks.keys import nearest, require
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import typed
 

@@ -1,20 +1,30 @@
 """What users type as lists: names of tasks and of arms, with their settings, and shares of the data."""
 
+from collections.abc import Sequence
+
 from dither.bench.plans.settings import full_settings
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 
 
-def parse_names(text: str, option: str, separator: str = ",") -> tuple[str, ...]:
+def parse_names(text: str, option: str, *, like: str) -> tuple[str, ...]:
     """Names from comma-separated text, without repeats.
 
+    Args:
+        text: as typed.
+        option: that it was typed for.
+        like: what could stand there, for the message.
+
     Example:
-        >>> parse_names("none,pats", "--methods")
-        ('none', 'pats')
+        >>> parse_names("en,de", "--languages", like="en,de")
+        ('en', 'de')
     """
-    names = tuple(name.strip() for name in text.split(separator) if name.strip())
+    return _once([name.strip() for name in text.split(",") if name.strip()], text, option, like)
+
+
+def _once(names: Sequence[str], text: str, option: str, like: str) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"{option} {text!r} must hold one or more names, each once, such as none,noisytune")
-    return names
+        raise ValueError(f"{option} {text!r} must hold one or more names, each once, such as {like}")
+    return tuple(names)
 
 
 def parse_fractions(text: str) -> tuple[float, ...]:
@@ -52,7 +62,7 @@ def parse_arms(text: str) -> tuple[str, ...]:
         ('none', 'pats@noise_lambda=0.1,beta=0.98', 'noisytune')
     """
     arms = [spelled_arm(arm) for arm in _separated(text)]
-    return parse_names("\n".join(arms), "--methods", separator="\n")
+    return _once(arms, text, "--methods", "none,noisytune")
 
 
 def parse_tasks(text: str) -> tuple[str, ...]:
@@ -93,5 +103,7 @@ def spelled_arm(arm: str) -> str:
         'noisytune@noise_lambda=0.2'
     """
     settings = settings_of(arm)
+    if "seed" in settings:
+        raise ValueError(f"{arm!r}: the seed of a run seeds its noise; choose runs by --seeds")
     full = full_settings(arm, settings)
     return spelled(base_of(arm), {key: full[key] for key in settings})

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dither.bench.heads import HEADS, Features
+from dither.bench.heads import HEADS
 from dither.bench.models.loading import load_model, load_tokenizer
 from dither.bench.runs.encoding import Encoded
+from dither.bench.runs.features import Features
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.variations import base_of
 from dither.results import RunSpec

@@ -5,32 +5,19 @@ scikit-learn, scipy and seqeval do the arithmetic where they hold the official d
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dither.bench.scoring.answers import Normal, exact_share, mean_f1, normalize_answer, normalize_in
+from dither.bench.tasks.keys import nearest
 
 Function = Callable[[Sequence[Any], Sequence[Any]], float]
 _CONSTANT = 1e-13  # below this share of its mean, scipy too calls the spread of an array rounding noise
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message about an unknown name: the nearest known one, and the list.
-
-    Example:
-        >>> nearest("acuracy", ["f1", "accuracy"])
-        "did you mean 'accuracy'? Known: accuracy, f1"
-    """
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {', '.join(names) or 'none'}"
 
 
 def _sklearn(name: str, **options: Any) -> Function:

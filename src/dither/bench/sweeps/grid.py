@@ -11,6 +11,8 @@ from dither.bench.plans.settings import full_settings
 from dither.bench.sweeps.parameters import TRAIN, Choices, Parameter, Range
 from dither.bench.tasks.variations import base_of, settings_of, spelled, with_settings
 
+KIND = "sweep"
+"""Of the experiment that the folder of a grid is for."""
 STRENGTH = "noise_lambda"
 """Where it is 0, a method is plain fine-tuning bit for bit: the baseline's runs are its runs."""
 

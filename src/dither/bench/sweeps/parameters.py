@@ -8,7 +8,7 @@ from typing import Any
 
 from dither.bench.plans.names import spelled_arm
 from dither.bench.plans.settings import checked_recipe, full_settings
-from dither.bench.scoring.metrics import nearest
+from dither.bench.tasks.keys import nearest
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, spelled, toml_value
 from dither.methods.registry import available_methods

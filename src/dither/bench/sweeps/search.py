@@ -21,7 +21,7 @@ from dither.bench.sweeps.trials import Selection, Trial
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 from dither.results import Experiment, Ledger, LedgerError, RunResult
 
-KIND = "sweep"
+KIND = "search"
 """The kind of experiment that a grid is, and the report of a search."""
 FOLDER = "search"
 """In the output folder, and the kind of experiment that the search itself is."""

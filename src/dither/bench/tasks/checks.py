@@ -7,8 +7,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from dither.bench.scoring.metrics import METRICS, check_metric, nearest
-from dither.bench.tasks.keys import require
+from dither.bench.scoring.metrics import METRICS, check_metric
+from dither.bench.tasks.keys import nearest, require
 
 if TYPE_CHECKING:
     from dither.bench.tasks.task import Task

@@ -7,8 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dither.bench.scoring.metrics import nearest
-from dither.bench.tasks.keys import require
+from dither.bench.tasks.keys import nearest, require
 from dither.bench.tasks.place import Hub
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.retrieval import Retrieval

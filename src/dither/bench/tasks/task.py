@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dither.bench.scoring.metrics import nearest
 from dither.bench.tasks.checks import check_head, check_names, check_source, check_splits
+from dither.bench.tasks.keys import nearest
 from dither.bench.tasks.place import Hub, for_each_language
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.retrieval import Retrieval, check_retrieval
