@@ -188,7 +188,8 @@ class Task:
         """The evaluations on what is held out of each train split."""
         if self.trained:
             raise ValueError(
-                f"held_out: {self.base} trains on {self.trained.name} and is evaluated otherwise"
+                f"held_out: {self.base} trains on {self.trained.name} and is evaluated otherwise; search on "
+                "that task"
             )
         held = {split: HELD_OUT + split[len(split.partition(".")[0]) :] for split in self.train_splits}
         if len(set(held.values())) < len(held):
