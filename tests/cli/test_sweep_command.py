@@ -179,10 +179,11 @@ def test_a_folder_of_another_kind_is_refused(dither, films, tmp_path):
     task, encoder = films
     options = ("--methods", "none", "--seeds", "0", "--out", tmp_path)
     assert dither("compare", task, "--model", encoder, *QUICK, *options)[0] == 0
-    for more in (("--param", "noise_lambda=0.1", "--seeds", "0"), (*SEARCH, "--seeds", "0")):
+    grid = ("--param", "noise_lambda=0.1", "--seeds", "0")
+    for more, kind in ((grid, "sweep"), ((*SEARCH, "--seeds", "0"), "search")):
         status, _, err = dither(*sweep(films, tmp_path, *QUICK, *more))
         assert status == 2
-        assert "holds another experiment:\n  kind: 'compare' there, 'sweep' now" in err
+        assert f"holds another experiment:\n  kind: 'compare' there, '{kind}' now" in err
     assert not (tmp_path / "search").exists()
 
 

@@ -240,5 +240,5 @@ def test_a_folder_that_cannot_take_the_report_is_told_before_the_search(films, t
     check_out(tmp_path, plan)
     with Ledger.create_or_resume(tmp_path, plan.experiment("compare")):
         pass
-    with pytest.raises(LedgerError, match=r"holds another experiment:\n  kind: 'compare' there, 'sweep' now"):
+    with pytest.raises(LedgerError, match="kind: 'compare' there, 'search' now"):
         check_out(tmp_path, plan)

@@ -4,6 +4,7 @@ The slice and the seeds are not those of the report, so what is reported of the 
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,10 @@ def run_search(
     folder = Path(out) / FOLDER
     name = FOLDER if storage is None else str(Path(out).resolve())
     seed = search.plan.seeds[0]
-    with process_executor(jobs) as here, opened_storage(_there(folder), storage) as opened:
+    with process_executor(jobs) as here, ExitStack() as stack:
+        if storage is None:
+            _make(folder)
+        opened = stack.enter_context(opened_storage(folder, storage))
         study = Study(opened, name, belongs=search.belongs(), space=search.space, seed=seed)
         with Ledger.create_or_resume(folder, search.experiment) as ledger:
             # Where runs are made elsewhere, all seeds of a trial are asked for at once.
@@ -134,15 +138,13 @@ def run_search(
     return selection
 
 
-def _there(folder: Path) -> Path:
-    """The folder, made if it is not there."""
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(
             f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
         ) from error
-    return folder
 
 
 def check_out(out: str | Path, plan: Plan) -> None:
