@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default=SEEDS, metavar="SEEDS", help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="runs at a time (default: cores)")
     options.add_output(parser)
-    parser.set_defaults(threads=1)
+    parser.set_defaults(threads=1, margin=None, tensorboard=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,14 +33,12 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.bench.plans.plan import Plan
     from dither.bench.plans.settings import parse_seeds, parse_settings
-    from dither.bench.recording import make_runs
-    from dither.cli.progress import run_progress
+    from dither.cli.runs import make_missing
     from dither.cli.verdicts import print_comparison
 
     methods, train = parse_settings([], ("none", "noisytune", "pats"))
     plan = Plan.create(TASKS, "builtin", methods, parse_seeds(args.seeds), train_settings=train)
-    with run_progress() as progress:
-        effort = make_runs(plan, args.out, jobs=options.jobs(args), progress=progress)
+    effort = make_missing(args, plan, kind="compare", executor=None)
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}
         print_comparison(look(args.out), primary, effort, as_json=args.json)

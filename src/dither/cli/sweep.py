@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dither.cli import options
@@ -151,7 +152,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
 
 def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]") -> int:
     from dither.bench.compare import BASELINE, look
-    from dither.bench.plans.settings import parse_seeds
+    from dither.bench.plans.settings import parse_seeds, parse_settings
     from dither.bench.sweeps.rules import check_search, search_tasks
     from dither.bench.sweeps.search import KIND, Search, check_out, run_search
     from dither.bench.sweeps.storage import require_optuna
@@ -178,7 +179,8 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
             executor=executor,
             progress=progress,
         )
-    report = _plan(args, names, (BASELINE, selection.chosen.arm))
+    methods, _ = parse_settings(args.settings, (BASELINE, selection.chosen.arm))
+    report = replace(plan, methods=methods)
     effort = make_missing(args, report, kind=KIND, executor=executor)
     primary = {task.name: task.primary for task in plan.tasks}
     print_search(look(args.out), selection, primary, effort, as_json=args.json)

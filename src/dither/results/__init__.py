@@ -34,5 +34,16 @@ from dither.results.errors import LedgerError
 from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec
+from dither.results.storage import make_folder
 
-__all__ = ["MULTILINGUAL", "Experiment", "Extension", "Ledger", "LedgerError", "Look", "RunResult", "RunSpec"]
+__all__ = [
+    "MULTILINGUAL",
+    "Experiment",
+    "Extension",
+    "Ledger",
+    "LedgerError",
+    "Look",
+    "RunResult",
+    "RunSpec",
+    "make_folder",
+]

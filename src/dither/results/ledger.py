@@ -13,7 +13,7 @@ from dither.results.errors import LedgerError
 from dither.results.experiment import Experiment, Extension, Look
 from dither.results.journal import Entry, Journal
 from dither.results.runs import RunResult
-from dither.results.storage import FILE_NAME, Reader, Writer
+from dither.results.storage import FILE_NAME, Reader, Writer, make_folder
 
 _BATCH = 32  # runs read per opening of the file
 
@@ -56,12 +56,7 @@ class Ledger:
                 is there, or the file is damaged, no ledger, or not writable.
         """
         folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(
-                f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
-            ) from error
+        make_folder(folder)
         return cls._opened(Writer(folder, lambda journal: plans.begin(journal, experiment)), experiment)
 
     @classmethod

@@ -21,6 +21,20 @@ from dither.results.lock import WriterLock
 FILE_NAME = "ledger.sqlite"
 
 
+def make_folder(folder: Path) -> None:
+    """Make an output folder if it is not there.
+
+    Raises:
+        LedgerError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
+        ) from error
+
+
 class Reader:
     """Reads a ledger; each session opens the file anew, so that a writer can close it at any time.
 

@@ -20,7 +20,7 @@ from dither.bench.sweeps.storage import opened_storage
 from dither.bench.sweeps.study import STARTUP, StoredTrial, Study
 from dither.bench.sweeps.trials import Selection, Trial
 from dither.bench.tasks.variations import base_of, settings_of, spelled
-from dither.results import Experiment, Ledger, LedgerError, RunResult
+from dither.results import Experiment, Ledger, RunResult, make_folder
 
 KIND = "search"
 """The kind of experiment that a grid is, and the report of a search."""
@@ -123,7 +123,7 @@ def run_search(
     seed = search.plan.seeds[0]
     with process_executor(jobs) as here, ExitStack() as stack:
         if storage is None:
-            _make(folder)
+            make_folder(folder)
         opened = stack.enter_context(opened_storage(folder, storage))
         study = Study(opened, name, belongs=search.belongs(), space=search.space, seed=seed)
         with Ledger.create_or_resume(folder, search.experiment) as ledger:
@@ -136,15 +136,6 @@ def run_search(
                 selection = _selection(search, done)
                 selection.write(folder)
     return selection
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(
-            f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
-        ) from error
 
 
 def check_out(out: str | Path, plan: Plan) -> None:
