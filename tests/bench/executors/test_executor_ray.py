@@ -134,7 +134,7 @@ def test_results_before_an_error_are_kept_and_the_run_is_named(cluster, requests
         return RunResult(spec=spec, score=80.0, **RESULT)
 
     instead(fail_after_the_first)
-    results = ray_executor(address=cluster.address)([requests["none", seed] for seed in (0, 1)])
+    results = ray_executor(address=cluster.address, jobs=1)([requests["none", seed] for seed in (0, 1)])
     assert next(results).spec.seed == 0
     message = r"run \(mine/films, none, seed 1\) failed with ValueError: it broke\. What .* is kept; the same"
     with pytest.raises(RunError, match=message) as raised:
@@ -151,7 +151,7 @@ def test_a_run_that_is_lost_again_and_again_is_an_error(cluster, requests, inste
     instead(die)
     message = r"run \(mine/films, none, seed 0\) was lost 3 times with its worker, .* --jobs.*WorkerCrashed"
     with pytest.raises(RunError, match=message):
-        list(ray_executor(address=cluster.address)(list(requests.values())))
+        list(ray_executor(address=cluster.address, jobs=1)(list(requests.values())))
     assert (tmp_path / "tries").read_text() == "xxx"
     assert capfd.readouterr().out == ""  # it is for results
 
