@@ -1,0 +1,1 @@
+"""The report: results → plain data (`content`) → charts → one self-contained page."""

@@ -1,0 +1,81 @@
+"""What a page holds, as plain data: sections of figures and tables, nothing of HTML.
+
+A figure is a picture over the rows of one table. The table stands behind it on the page, is what can be
+downloaded there, and is all that the picture knows: no number is in one and not in the other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: the rows' key.
+        title: what stands above it, the unit included.
+        form: of a number, such as ".2f" or "+.1f" (Python's and D3's spelling); "" for text.
+    """
+
+    name: str
+    title: str
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers in rows.
+
+    Args:
+        id: a name for links and files, lower case with hyphens, unique on the page.
+        title: its caption.
+        columns: in their order.
+        rows: JSON values by column name; None where there is none (never NaN).
+    """
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture over the rows of a table.
+
+    Args:
+        table: its numbers; the picture has the table's id and title.
+        spec: Vega-Lite, as JSON values, without data: the page gives it the rows of the table.
+        summary: what the picture shows, in a sentence or two, for those who do not see it.
+        wide: whether it needs the whole width of the page.
+    """
+
+    table: Table
+    spec: Mapping[str, Any]
+    summary: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading.
+
+    Args:
+        id: a name for links, unique on the page.
+        title: the heading.
+        text: paragraphs before the pictures.
+        figures: pictures, each with its table behind it.
+        tables: tables that stand open on the page.
+        notes: paragraphs after them, in small print.
+    """
+
+    id: str
+    title: str
+    text: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
