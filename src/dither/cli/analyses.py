@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dither.cli.numbers import interval_text, number, signed
 from dither.cli.tables import new_table, open_console, print_json, run_row, standard
+from dither.stats.formats import interval_text, number, signed
 
 if TYPE_CHECKING:
     from rich.table import Table

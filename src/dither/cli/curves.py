@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dither.cli.numbers import WIDE, Reasons, interval_text, number, p_text, signed
+from dither.cli.numbers import WIDE, Reasons
 from dither.cli.tables import new_table
+from dither.stats.formats import interval_text, number, p_text, signed
 
 if TYPE_CHECKING:
     from rich.table import Table

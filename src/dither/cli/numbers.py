@@ -1,7 +1,5 @@
-"""How numbers and verdicts stand in tables."""
+"""How verdicts stand in tables."""
 
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,31 +30,3 @@ class Reasons:
     def listed(self) -> list[str]:
         """The explanations, to stand below the tables."""
         return [f"({number}) {text}" for number, text in enumerate(self._texts, start=1)]
-
-
-def number(value: float, form: str) -> str:
-    """A number in a form such as ".1f"; a dash where there is none."""
-    return format(value, form) if math.isfinite(value) else "–"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign; a dash where there is none."""
-    return number(value, "+.2f")
-
-
-def interval_text(interval: Sequence[float]) -> str:
-    """Both ends with their signs; a dash where there are none."""
-    low, high = interval
-    return f"{signed(low)} … {signed(high)}" if math.isfinite(low) else "–"
-
-
-def spread(mean: float, deviation: float) -> str:
-    """A mean and the standard deviation over seeds; a dash where there is none."""
-    if math.isnan(mean):
-        return "–"
-    return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ±{deviation:.1f}"
-
-
-def p_text(value: float) -> str:
-    """Three decimals; a dash where there is none."""
-    return number(value, ".3f")

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dither.cli.numbers import interval_text, number, signed
 from dither.cli.tables import new_table, open_console, standard
+from dither.stats.formats import interval_text, number, signed
 
 if TYPE_CHECKING:
     from dither.bench.experiments.beside import Beside

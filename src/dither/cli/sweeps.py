@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dither.cli.curves import curve_table, fold_headings
-from dither.cli.numbers import Reasons, interval_text, p_text, signed
+from dither.cli.numbers import Reasons
 from dither.cli.tables import new_table, open_console, print_json
 from dither.cli.verdicts import comparison_json, print_comparison, print_rest
+from dither.stats.formats import interval_text, p_text, signed
 
 if TYPE_CHECKING:
     from rich.table import Table

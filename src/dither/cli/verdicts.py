@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from dither.cli.curves import curve_table
 from dither.cli.evaluations import evaluation_table
-from dither.cli.numbers import WIDE, Reasons, interval_text, p_text, signed, spread
+from dither.cli.numbers import WIDE, Reasons
 from dither.cli.tables import new_table, open_console, print_json, run_row
+from dither.stats.formats import interval_text, p_text, signed, spread
 
 if TYPE_CHECKING:
     from rich.table import Table

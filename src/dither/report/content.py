@@ -79,3 +79,37 @@ class Section:
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence at the head of the page.
+
+    Args:
+        kind: of its verdict (`dither.stats.Verdict`), which sets how it looks; "" for plain text.
+        label: the verdict in a word or two, never told by colour alone.
+        text: the sentence.
+    """
+
+    kind: str
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page.
+
+    Args:
+        title: of the document.
+        about: a line on what was compared.
+        findings: the answer, first of all.
+        sections: in their order.
+        command: that repeats it, for the copy button; "" where none is known.
+    """
+
+    title: str
+    about: str
+    findings: tuple[Finding, ...]
+    sections: tuple[Section, ...]
+    command: str = ""
