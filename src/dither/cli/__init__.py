@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from dither.cli import compare, demo, finetune, methods, perturb, reproduce, sensitivity, sweep, tasks
+from dither.cli import compare, demo, finetune, methods, perturb, report, reproduce, sensitivity, sweep, tasks
 
-_COMMANDS = (demo, compare, sweep, reproduce, finetune, sensitivity, perturb, tasks, methods)
+_COMMANDS = (demo, compare, sweep, reproduce, finetune, sensitivity, report, perturb, tasks, methods)
 
 _EPILOG = """\
 examples:

@@ -18,7 +18,8 @@ class Column:
     Args:
         name: the rows' key.
         title: what stands above it, the unit included.
-        form: of a number, such as ".2f" or "+.1f" (Python's and D3's spelling); "" for text.
+        form: of a number: an optional "+", digits after a point, and one of d f e g %, such as "+.1f"; ""
+            for text.
     """
 
     name: str

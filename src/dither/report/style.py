@@ -50,9 +50,20 @@ def spec(chart: Any, *, height: int | alt.Step) -> dict[str, Any]:
         chart: over `base()`.
         height: pixels, or an `alt.Step` for each row of a discrete axis.
     """
-    found: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
+    sized = chart.properties(width="container", height=height, autosize=alt.AutoSizeParams(type="fit-x"))
+    found: dict[str, Any] = sized.to_dict()
     found.pop("config", None)
     return found
+
+
+def zero_line(axis: str) -> alt.Chart:
+    """A dashed line at 0, which is plain fine-tuning.
+
+    Args:
+        axis: "x" or "y".
+    """
+    one = alt.Chart(alt.sequence(1))  # a line needs data to be drawn once
+    return one.mark_rule(strokeDash=[4, 3], opacity=0.75).encode(**{axis: alt.datum(0)})
 
 
 def method_scale(methods: Sequence[str]) -> alt.Scale:

@@ -105,16 +105,31 @@ def curves(
     return tuple(sorted(points, key=lambda point: _place(point, bases)))
 
 
-def varied_settings(tasks: Iterable[str]) -> tuple[str, ...]:
-    """The settings in which variations of the same task differ; none where no task has several.
+def varied_settings(names: Iterable[str]) -> tuple[str, ...]:
+    """The settings in which variations of the same task or method differ; none where none has several.
 
     Example:
         >>> varied_settings(["glue/rte@train_fraction=0.1", "glue/rte", "glue/cola@epochs=3"])
         ('train_fraction',)
     """
-    names = list(tasks)
-    several = [name for name in names if [base_of(other) for other in names].count(base_of(name)) > 1]
+    known = list(names)
+    several = [name for name in known if [base_of(other) for other in known].count(base_of(name)) > 1]
     return tuple(dict.fromkeys(key for name in several for key in settings_of(name)))
+
+
+def told_apart(experiment: Experiment) -> tuple[str, ...]:
+    """The settings in whose values arms of one method, or variations of one task, differ: those of curves.
+
+    Example:
+        >>> plan = Experiment(
+        ...     kind="sweep", model="m", model_digest="m1", threads=1, dtype="float32", recipe_version=1,
+        ...     tasks={"glue/rte": {"task_digest": "t", "data_digest": "d"}}, train_settings={}, seeds=(0,),
+        ...     methods={"none": {}, "pats@beta=0.9": {"beta": 0.9}, "pats@beta=0.98": {"beta": 0.98}},
+        ... )
+        >>> told_apart(plan)
+        ('beta',)
+    """
+    return tuple(dict.fromkeys((*varied_settings(experiment.methods), *varied_settings(experiment.tasks))))
 
 
 def train_rows(experiment: Experiment, task: str) -> int | None:

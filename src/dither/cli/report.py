@@ -1,0 +1,163 @@
+"""`dither report`: one page of what a folder of runs tells."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dither.bench.compare import Comparison
+    from dither.report.content import Finding, Page, Section
+    from dither.report.repeat import Provenance
+    from dither.results import Experiment
+
+SUMMARY = "write one page of what a folder of runs tells"
+DESCRIPTION = """\
+Write one HTML page of what a folder of runs tells: the verdict first, in words and in one picture, then
+curves, seeds, languages, learning curves, runs, what the noise did inside the model, and everything that is
+needed to repeat it. DIR is the --out of compare, sweep, sensitivity or reproduce.
+
+The page is one file: it needs no network and no server, can be sent and printed, and has a table behind each
+picture. Reading it is a look at the results, which the folder remembers. Before all planned runs are there it
+says how many are missing and shows no effects; --peek shows them, which counts as a look of its own."""
+EPILOG = """\
+examples:
+  dither report runs/glue
+  dither report runs/glue --output glue.html --figures
+  dither report runs/glue --data-dir ./data      with the texts of the examples that flip most often
+"""
+FILE = "report.html"
+SHOWN_NAMES = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("folder", metavar="DIR", help="the output folder of the runs")
+    parser.add_argument("--output", metavar="FILE", help=f"the page (default: DIR/{FILE})")
+    parser.add_argument(
+        "--figures",
+        action="store_true",
+        help="also write every picture as SVG and PNG, and its numbers, into a folder beside the page",
+    )
+    parser.add_argument(
+        "--peek",
+        action="store_true",
+        help="show effects before all planned runs are there; a look that lowers the level of the verdict",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page, say where it is."""
+    from dither.report.files import write_figures, write_page
+
+    page = compose(args.folder, peek=args.peek)
+    target = Path(args.output) if args.output else Path(args.folder) / FILE
+    size = write_page(page, target)
+    print(f"{target} ({size / 1e6:.1f} MB)")
+    for finding in page.findings:
+        print(f"  {finding.label}: {finding.text}")
+    if args.figures:
+        folder = target.with_name(f"{target.stem}-figures")
+        print(f"{folder}: {2 * len(write_figures(page, folder))} pictures")
+    return 0
+
+
+def compose(folder: str, *, peek: bool = False) -> "Page":
+    """The page of a folder of runs.
+
+    Args:
+        folder: the `--out` of the command that made them.
+        peek: show effects although runs are missing.
+
+    Raises:
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    from dither.bench.compare import failures, look
+    from dither.report.content import Finding, Page
+    from dither.report.findings import findings
+    from dither.report.learning import learning
+    from dither.report.repeat import repeat
+    from dither.report.runs import runs
+
+    comparison = look(folder)
+    failed = failures(comparison.results)  # the runs' own section lists them all
+    plan, results = comparison.experiment, comparison.results
+    assert plan is not None, "a comparison from `look` has its experiment"
+    methods, tasks = comparison.analysis.methods, comparison.analysis.tasks
+    planned = len(tasks) * len(methods) * len(plan.seeds)
+    shown = peek or len(results) == planned
+    analysis = comparison.analysis if shown else None
+    provenance = _provenance(folder, plan)
+    sections = [
+        *(_effects(comparison) if shown else ()),
+        learning(results, tasks, methods),
+        runs(results, tasks, methods, scores=shown),
+        repeat(provenance, results, analysis),
+    ]
+    return Page(
+        title=f"{_names(methods[1:] or methods, 'methods')} on {_names(tasks, 'tasks')}",
+        about=f"{plan.kind} with the model {plan.model}: {len(tasks)} tasks × {len(methods)} methods × "
+        f"{len(plan.seeds)} seeds = {planned} runs",
+        findings=(
+            *(findings(analysis) if analysis else (_hidden(len(results), planned),)),
+            *(Finding("", "to know", text) for text in comparison.warnings if text not in failed),
+        ),
+        sections=tuple(section for section in sections if section is not None),
+        command=provenance.command,
+    )
+
+
+def _effects(comparison: "Comparison") -> "Iterator[Section | None]":
+    """What shows scores and differences."""
+    from dither.bench.sweeps.curves import curves as points_of
+    from dither.bench.sweeps.curves import told_apart
+    from dither.bench.sweeps.grid import STRENGTH
+    from dither.report.curves import curves
+    from dither.report.languages import languages
+    from dither.report.seeds import seeds
+    from dither.report.verdicts import verdicts
+
+    analysis, plan = comparison.analysis, comparison.experiment
+    assert plan is not None, "see `compose`"
+    yield verdicts(analysis, comparison.scores)
+    if settings := told_apart(plan):
+        zero = STRENGTH in settings
+        both = (False, True) if len(analysis.tasks) > 1 else (True,)
+        points = [
+            point.to_json()
+            for by_task in both
+            for point in points_of(analysis, plan, settings, zero=zero, by_task=by_task)
+        ]
+        yield curves(points, settings, f"By {', '.join(settings)}", zero=zero)
+    yield seeds(analysis, comparison.scores)
+    yield languages(comparison.results, analysis.tasks, analysis.methods)
+
+
+def _names(names: "Sequence[str]", what: str) -> str:
+    """A few names, else how many there are."""
+    return ", ".join(names) if len(names) <= SHOWN_NAMES else f"{len(names)} {what}"
+
+
+def _hidden(there: int, planned: int) -> "Finding":
+    """What stands in place of a verdict while runs are missing."""
+    from dither.report.content import Finding
+
+    return Finding(
+        "incomplete",
+        "incomplete",
+        f"{there} of {planned} planned runs are there. Effects are hidden until all are: looking before, and "
+        "deciding by what one sees, makes false alarms. --peek shows them and counts as a look.",
+    )
+
+
+def _provenance(folder: str, plan: "Experiment") -> "Provenance":
+    """What the folder knows beside its runs: commands, looks, how settings were chosen."""
+    from dither.bench.sweeps.trials import read_selection
+    from dither.report.repeat import Provenance
+    from dither.results import Ledger
+
+    with Ledger.read(folder) as ledger:
+        looks, extensions = ledger.looks, ledger.extensions
+    search = Path(folder) / "search"
+    tuned = [read_selection(search).sentence] if search.is_dir() else []
+    return Provenance(plan, looks=looks, extensions=extensions, tuned=tuned)

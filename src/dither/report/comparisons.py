@@ -1,0 +1,92 @@
+"""Every comparison in a table, and how many pairs were won."""
+
+from typing import Any
+
+import altair as alt
+
+from dither.report.content import Column, Figure, Row, Table
+from dither.report.style import GAIN, LOSS, NOTHING, base, spec
+from dither.report.values import finite
+from dither.stats import Analysis, Comparison
+from dither.stats import Table as Effects
+
+_EFFECTS = (
+    Column("task", "task"),
+    Column("method", "method"),
+    Column("plain", "plain", ".2f"),
+    Column("plain_sd", "its sd", ".2f"),
+    Column("score", "method's score", ".2f"),
+    Column("score_sd", "its sd", ".2f"),
+    Column("difference", "difference", "+.2f"),
+    Column("low", "from", "+.2f"),
+    Column("high", "to", "+.2f"),
+    Column("pairs", "pairs", "d"),
+    Column("p", "p (Holm)", ".3f"),
+    Column("detectable", "detectable", ".2f"),
+    Column("wins", "wins", "d"),
+    Column("ties", "ties", "d"),
+    Column("losses", "losses", "d"),
+    Column("verdict", "verdict"),
+)
+
+
+def outcomes(analysis: Analysis) -> Figure:
+    """Wins, ties and losses of every method on every task."""
+    rows: list[dict[str, Any]] = [
+        {"task": row.task, "method": row.method, "outcome": name, "pairs": count}
+        for row in analysis.all_runs.comparisons
+        if row.method != analysis.baseline
+        for name, count in (("win", row.wins), ("tie", row.ties), ("loss", row.losses))
+    ]
+    columns = (Column("task", "task"), Column("method", "method"), Column("outcome", "outcome"))
+    table = Table(
+        "outcomes", "Wins, ties and losses by seed", (*columns, Column("pairs", "pairs", "d")), tuple(rows)
+    )
+    scale = alt.Scale(domain=["win", "tie", "loss"], range=[GAIN, NOTHING, LOSS])
+    bars = base().mark_bar().encode(
+        y=alt.Y("task:N", sort=list(analysis.tasks), title=None),
+        yOffset=alt.YOffset("method:N", sort=list(analysis.methods), scale=alt.Scale(paddingInner=0.15)),
+        x=alt.X("pairs:Q", title="pairs"),
+        color=alt.Color("outcome:N", scale=scale, title=None),
+        order=alt.Order("rank:Q"),
+        tooltip=["task:N", "method:N", "outcome:N", "pairs:Q"],
+    ).transform_calculate(rank="indexof(['win', 'tie', 'loss'], datum.outcome)")  # fmt: skip
+    total = {
+        name: sum(row["pairs"] for row in rows if row["outcome"] == name) for name in ("win", "tie", "loss")
+    }
+    words = f"{total['win']} wins, {total['tie']} ties and {total['loss']} losses over all methods and tasks."
+    order = ", ".join(name for name in analysis.methods if name != analysis.baseline)
+    return Figure(table, spec(bars, height=alt.Step(14)), f"{words} Bars of a task, from above: {order}.")
+
+
+def comparisons(id: str, title: str, effects: Effects) -> Table:
+    """A row for each method on each task.
+
+    Args:
+        id: of the table.
+        title: likewise.
+        effects: of all runs, or without failed ones.
+    """
+    rows = [_full_row(row) for row in effects.comparisons if row.method != row.baseline]
+    return Table(id, title, _EFFECTS, tuple(rows))
+
+
+def _full_row(row: Comparison) -> Row:
+    return {
+        "task": row.task,
+        "method": row.method,
+        "plain": finite(row.baseline_mean),
+        "plain_sd": finite(row.baseline_sd),
+        "score": finite(row.method_mean),
+        "score_sd": finite(row.method_sd),
+        "difference": finite(row.difference),
+        "low": finite(row.interval[0]),
+        "high": finite(row.interval[1]),
+        "pairs": row.pairs,
+        "p": finite(row.p_holm),
+        "detectable": finite(row.detectable),
+        "wins": row.wins,
+        "ties": row.ties,
+        "losses": row.losses,
+        "verdict": row.verdict.text,
+    }

@@ -1,0 +1,139 @@
+"""The answer in sentences: what is resolved, how sure that is, and what would make it surer."""
+
+import math
+from collections.abc import Sequence
+
+from dither.report.content import Column, Finding, Table
+from dither.report.values import finite
+from dither.stats import Analysis, MacroAverage, pairs_needed
+from dither.stats.formats import interval_text, signed
+
+_SURER = (
+    Column("method", "method"),
+    Column("difference", "difference seen, points", "+.2f"),
+    Column("detectable", "what these seeds find, points", ".2f"),
+    Column("planned", "seeds planned", "d"),
+    Column("needed", "seeds for a difference as large as that seen", "d"),
+)
+ALIKE_AT_MOST = 3
+"""More methods with the same verdict share a sentence."""
+
+LABELS = {
+    "better": "better",
+    "worse": "worse",
+    "equivalent": "no relevant difference",
+    "identical": "identical",
+    "not resolved": "not resolved",
+    "out of reach": "not resolved",
+    "incomplete": "incomplete",
+    "no score": "no verdict",
+    "none": "no verdict",
+}
+"""Kinds of verdicts in the words of the page."""
+
+
+def findings(analysis: Analysis) -> tuple[Finding, ...]:
+    """A sentence for each method and group of tasks: does it help here, and how sure is that?
+
+    Args:
+        analysis: of all runs.
+    """
+    macros = [row for row in analysis.all_runs.macros if row.method != analysis.baseline]
+    if not macros:
+        return (Finding("none", "nothing to compare", "These are runs of plain fine-tuning alone."),)
+    kinds = dict.fromkeys(LABELS[row.verdict.kind] for row in macros)
+    alike = {label: [row for row in macros if LABELS[row.verdict.kind] == label] for label in kinds}
+    found: list[Finding] = []
+    for label, rows in alike.items():
+        many = len(rows) > ALIKE_AT_MOST
+        found += [_together(label, rows)] if many else [_finding(row, analysis) for row in rows]
+    return tuple(found)
+
+
+def _together(label: str, rows: Sequence[MacroAverage]) -> Finding:
+    """One sentence for many methods with the same verdict."""
+    known = [row for row in rows if math.isfinite(row.difference)]
+    text = f"{len(rows)} averages over tasks: {label}."
+    if known:
+        low, high = (pick(known, key=lambda row: row.difference) for pick in (min, max))
+        text += (
+            f" They reach from {signed(low.difference)} ({_subject(low)}) to "
+            f"{signed(high.difference)} points ({_subject(high)}, interval {interval_text(high.interval)}); "
+            "the extremes of many are extreme by chance alone."
+        )
+    return Finding(rows[0].verdict.kind, label, text)
+
+
+def surer(analysis: Analysis) -> Table | None:
+    """What it would take to resolve what is not: seeds for the difference that was seen; None for nothing.
+
+    Args:
+        analysis: of all runs.
+    """
+    rows = []
+    for row in analysis.all_runs.macros:
+        if row.verdict.kind not in ("not resolved", "out of reach") or row.pairs < 2 or not row.difference:
+            continue
+        each = len(analysis.planned_seeds)
+        deviation, level = row.se * math.sqrt(each), analysis.rule.level / max(1, row.tests)
+        try:
+            needed: int | None = pairs_needed(deviation, row.difference, level)
+        except ValueError:
+            needed = None  # more than a million, or no spread to go by
+        rows.append(
+            {
+                "method": _subject(row),
+                "difference": finite(row.difference),
+                "detectable": finite(row.detectable),
+                "planned": each,
+                "needed": needed,
+            }
+        )
+    title = "What would make us surer: seeds that find a difference four times out of five"
+    return Table("surer", title, _SURER, tuple(rows)) if rows else None
+
+
+def _subject(row: MacroAverage) -> str:
+    return f"{row.method} ({row.group})" if row.group else row.method
+
+
+def _finding(row: MacroAverage, analysis: Analysis) -> Finding:
+    where = f"on {row.tasks[0]}" if len(row.tasks) == 1 else f"on average over {len(row.tasks)} tasks"
+    size = f"{signed(row.difference)} points {where}"
+    sure = f"{100 * analysis.rule.confidence:.4g} % interval {interval_text(row.interval)}, {row.pairs} pairs"
+    answers = {
+        "better": f"{_subject(row)} helps here: {size} ({sure}).",
+        "worse": f"{_subject(row)} hurts here: {size} ({sure}).",
+        "equivalent": f"{_subject(row)} makes no difference that matters here: {size} ({sure}).",
+        "identical": f"{_subject(row)} gives the very scores of {baseline_name(analysis)} {where}.",
+    }
+    answer = answers.get(row.verdict.kind)
+    if answer is None:
+        known = f" {size[0].upper()}{size[1:]} ({sure})." if math.isfinite(row.difference) else ""
+        answer = f"Whether {_subject(row)} helps here is open.{known}"
+    return Finding(row.verdict.kind, LABELS[row.verdict.kind], f"{answer} Verdict: {row.verdict.text}.")
+
+
+def baseline_name(analysis: Analysis) -> str:
+    """What the others are compared with, in words."""
+    return "plain fine-tuning" if analysis.baseline == "none" else analysis.baseline
+
+
+def how_to_read(analysis: Analysis) -> str:
+    """What dots and bars are, and the rule by which something is resolved."""
+    rule = analysis.rule
+    family = len(analysis.methods) - 1
+    text = (
+        f"Points against {baseline_name(analysis)}, paired by seed: a dot is one seed, a bar the "
+        f"{100 * rule.confidence:.4g} % interval of the mean difference. The average over tasks is the "
+        f"primary answer ({family} test{'s' * (family != 1)}, Holm-adjusted); the tasks are a second family. "
+        "“Resolved” needs a Holm-adjusted sign-flip p below the level and an interval without 0."
+    )
+    if rule.margin is not None:
+        text += f" Differences within ±{rule.margin:g} points were declared to be of no interest."
+    if rule.looks > 1:
+        text += (
+            f" These results were looked at {rule.looks} times, so the level of this look is {rule.level:g}; "
+            f"the chance of any false alarm over all looks is below {rule.overall:.3g}."
+        )
+    return text

@@ -1,0 +1,182 @@
+"""Everything that is needed to repeat an experiment, and to judge it."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dither.report.content import Column, Section, Table
+from dither.results import Experiment, Extension, Look, RunResult
+from dither.stats import Analysis
+
+_KEYS = (Column("what", "what"), Column("value", "value"))
+_TASKS = (
+    Column("task", "task"),
+    Column("task_digest", "definition (digest)"),
+    Column("data_digest", "data (digest)"),
+    Column("rows", "rows"),
+)
+_METHODS = (Column("method", "method"), Column("settings", "settings"))
+_RECIPES = (Column("task", "task"), Column("settings", "training"))
+_ENVIRONMENTS = (Column("what", "what"), Column("value", "value"), Column("runs", "runs", "d"))
+_HISTORY = (Column("when", "when (UTC)"), Column("what", "what"))
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a ledger knows beside the runs.
+
+    Args:
+        experiment: the plan.
+        starts: when each command began and what it was, oldest first; empty where none was recorded.
+        looks: at the results.
+        extensions: of the plan.
+        tuned: how settings were chosen, in sentences; empty where nothing was.
+    """
+
+    experiment: Experiment
+    starts: Sequence[tuple[str, str]] = ()
+    looks: Sequence[Look] = ()
+    extensions: Sequence[Extension] = ()
+    tuned: Sequence[str] = ()
+
+    @property
+    def command(self) -> str:
+        """The last command that made runs, else one that asks for the same."""
+        return self.starts[-1][1] if self.starts else _asked(self.experiment)
+
+
+def repeat(provenance: Provenance, results: Sequence[RunResult], analysis: Analysis | None) -> Section:
+    """The plan, the recipe, the data, the machines and what happened to the folder.
+
+    Args:
+        provenance: of the folder.
+        results: of the runs.
+        analysis: of all runs; None where nothing is compared.
+    """
+    experiment = provenance.experiment
+    text = (
+        "The command, as it was typed in the folder where it ran:"
+        if provenance.starts
+        else "This folder recorded no command; this one asks for such runs (local data need --data-dir; "
+        "settings that names do not show stand below):"
+    )
+    tables = (
+        Table("plan", "The plan", _KEYS, tuple(_plan(provenance, analysis))),
+        Table("tasks", "Tasks and data", _TASKS, tuple(_tasks(experiment))),
+        Table("methods", "Methods", _METHODS, tuple(_methods(experiment))),
+        Table("recipes", "Training, the same for all methods", _RECIPES, tuple(_recipes(results))),
+        Table("machines", "Versions and machines", _ENVIRONMENTS, tuple(_environments(results))),
+        Table("history", "What happened to this folder", _HISTORY, tuple(_history(provenance))),
+    )
+    notes = provenance.tuned or ("Nothing was tuned by dither: the settings are those of the plan.",)
+    return Section(
+        "repeat", "Repeat it", (text,), tables=tuple(t for t in tables if t.rows), notes=tuple(notes)
+    )
+
+
+def _plan(provenance: Provenance, analysis: Analysis | None) -> Iterable[Mapping[str, Any]]:
+    plan = provenance.experiment
+    pairs = {
+        "kind": plan.kind,
+        "model": plan.model,
+        "model's files (digest)": plan.model_digest,
+        "seeds": _ranges(plan.seeds),
+        "planned pairs for each task and method": str(len(plan.seeds)),
+        "threads of a run": str(plan.threads),
+        "processes of a run": str(plan.processes),
+        "number format of the weights": plan.dtype,
+        "version of the noise's recipe": str(plan.recipe_version),
+        "training settings asked for": _settings(plan.train_settings) or "none: each task's own recipe",
+    }
+    if analysis is not None:
+        rule = analysis.rule
+        tests = max((row.tests for row in analysis.all_runs.comparisons), default=0)
+        macro = max((row.tests for row in analysis.all_runs.macros), default=0)
+        pairs |= {
+            "corrected for": f"Holm over {macro} averages (primary) and over {tests} tasks × methods; "
+            f"looks: {rule.looks}",
+            "level of this look": f"{rule.level:g}",
+            "margin of equivalence": "none declared" if rule.margin is None else f"±{rule.margin:g} points",
+        }
+    return [{"what": what, "value": value} for what, value in pairs.items()]
+
+
+def _tasks(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
+    for name, row in experiment.tasks.items():
+        rows = ", ".join(f"{split} {count}" for split, count in row.get("rows", {}).items())
+        yield {"task": name, **{key: row[key] for key in ("task_digest", "data_digest")}, "rows": rows}
+
+
+def _methods(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
+    for name, settings in experiment.methods.items():
+        yield {"method": name, "settings": _settings(settings) or "no noise"}
+
+
+def _recipes(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
+    found = {(result.spec.task, _settings(result.spec.train_settings)): None for result in results}
+    yield from ({"task": task, "settings": settings} for task, settings in found)
+
+
+def _environments(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
+    """Each item with each of its values: more than one value is a difference between runs."""
+    found: dict[tuple[str, str], int] = {}
+    for result in results:
+        for item in _leaves("", result.environment):
+            found[item] = found.get(item, 0) + 1
+    yield from ({"what": w, "value": v, "runs": runs} for (w, v), runs in sorted(found.items()))
+
+
+def _leaves(path: str, value: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(f"{path}.{key}" if path else str(key), item)
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _history(provenance: Provenance) -> Iterable[Mapping[str, Any]]:
+    rows = [(when, f"started: {command}") for when, command in provenance.starts]
+    rows += [
+        (look.when, f"looked at: {look.runs} runs, {look.planned} seeds planned") for look in provenance.looks
+    ]
+    for each in provenance.extensions:
+        added = {"tasks": each.tasks, "methods": each.methods, "seeds": each.seeds}
+        words = "; ".join(f"{name} {', '.join(map(str, items))}" for name, items in added.items() if items)
+        rows.append((each.when, f"the plan grew by {words} (looks until then: {each.looks})"))
+    yield from ({"when": when, "what": what} for when, what in sorted(rows))
+
+
+def _asked(plan: Experiment) -> str:
+    """A command that asks for the runs of a plan."""
+    kind = plan.kind.partition(" ")[0]
+    verb = kind if kind in ("sensitivity", "finetune") else "compare"
+    words = ["dither", verb, *plan.tasks, "--model", plan.model, "--methods", ",".join(plan.methods)]
+    words += ["--seeds", _ranges(plan.seeds).replace(" ", "")]
+    for name, value in plan.train_settings.items():
+        words += ["--set", f"train.{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    words += ["--threads", str(plan.threads)] if plan.threads != 1 else []
+    words += ["--dtype", plan.dtype] if plan.dtype != "float32" else []
+    words += ["--margin", f"{plan.margin:g}"] if plan.margin is not None else []
+    return shlex.join([*words, "--out", "OUT"])
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Seeds as users type them.
+
+    Example:
+        >>> _ranges((0, 1, 2, 7))
+        '0-2, 7'
+    """
+    spans: list[list[int]] = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1].append(seed)
+        else:
+            spans.append([seed])
+    return ", ".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in spans)

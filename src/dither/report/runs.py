@@ -1,0 +1,191 @@
+"""What the runs took, which of them failed, and every run in one table."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from dither.report.content import Column, Figure, Section, Table
+from dither.report.style import base, method_scale, shape_scale, spec
+from dither.report.values import finite
+from dither.results import RunResult
+
+_EFFORT = (
+    Column("task", "task"),
+    Column("method", "method"),
+    Column("runs", "runs", "d"),
+    Column("failed", "failed", "d"),
+    Column("value", "mean", ".2f"),
+    Column("low", "lowest", ".2f"),
+    Column("high", "highest", ".2f"),
+)
+_FAILED = (
+    Column("task", "task"),
+    Column("method", "method"),
+    Column("seed", "seed", "d"),
+    Column("score", "score", ".2f"),
+    Column("constant", "constant predictor", ".2f"),
+    Column("failure", "why"),
+)
+_RUNS = (
+    Column("task", "task"),
+    Column("method", "method"),
+    Column("seed", "seed", "d"),
+    Column("status", "status"),
+    Column("score", "score", ".2f"),
+    Column("constant", "constant predictor", ".2f"),
+    Column("seconds", "seconds", ".1f"),
+    Column("step_seconds", "in steps", ".1f"),
+    Column("memory", "memory, MiB", ".0f"),
+    Column("started", "started (UTC)"),
+    Column("id", "id"),
+)
+
+
+def runs(
+    results: Sequence[RunResult], tasks: Sequence[str], methods: Sequence[str], *, scores: bool = True
+) -> Section:
+    """Failed runs first, then times and memory, then every run.
+
+    Args:
+        results: of the runs.
+        tasks: in their order.
+        methods: in their order, as in every picture.
+        scores: show them; not so while effects are hidden.
+    """
+    arms = {
+        (task, method): [r for r in results if (r.spec.task, r.spec.method) == (task, method)]
+        for task in tasks
+        for method in methods
+    }
+    seconds = {arm: [run.seconds for run in own] for arm, own in arms.items()}
+    memory = {
+        arm: [run.peak_memory_mb for run in own if run.peak_memory_mb is not None]
+        for arm, own in arms.items()
+    }
+    figures = (
+        _effort("run-time", "Time of a run", "seconds", arms, seconds),
+        _effort("memory", "Peak memory of a run's process", "MiB", arms, memory),
+    )
+    failed = [result for result in results if result.status == "failed"]
+    tables = [Table("runs", "Every run", _without(_RUNS, scores), tuple(_run(r) for r in results))]
+    if failed:
+        tables.insert(
+            0, Table("failed-runs", "Failed runs", _without(_FAILED, scores), tuple(map(_failure, failed)))
+        )
+    return Section(
+        id="runs",
+        title="The runs",
+        text=(_counted(results, failed),),
+        figures=tuple(figure for figure in figures if figure is not None),
+        tables=tuple(tables),
+        notes=("Memory is the highest of the process that made the run, with what earlier runs left in it.",),
+    )
+
+
+def _without(columns: tuple[Column, ...], scores: bool) -> tuple[Column, ...]:
+    return (
+        columns if scores else tuple(column for column in columns if column.name not in ("score", "failure"))
+    )
+
+
+def _counted(results: Sequence[RunResult], failed: Sequence[RunResult]) -> str:
+    total = math.fsum(result.seconds for result in results)
+    steps = [(r.step_seconds, r.seconds) for r in results if r.step_seconds is not None]
+    share = math.fsum(a for a, _ in steps) / (math.fsum(b for _, b in steps) or 1.0)
+    diverged = sum("not finite" in (result.failure or "") for result in failed)
+    text = f"{len(results)} runs took {_duration(total)} of their processes"
+    text += f", {100 * share:.0f} % of it in training steps. " if steps else ". "
+    if not failed:
+        return text + "None failed."
+    return text + (
+        f"{len(failed)} failed ({diverged} of them with a loss that is not finite): their scores stay in the "
+        "means, and a second table shows the comparison without them."
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit that people would say.
+
+    Example:
+        >>> _duration(42.0), _duration(5400.0)
+        ('42 s', '1.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _effort(
+    id: str,
+    title: str,
+    unit: str,
+    arms: dict[tuple[str, str], list[RunResult]],
+    values: dict[tuple[str, str], list[float]],
+) -> Figure | None:
+    rows: list[dict[str, Any]] = [
+        {
+            "task": task,
+            "method": method,
+            "runs": len(own),
+            "failed": sum(run.status == "failed" for run in own),
+            "value": math.fsum(values[task, method]) / len(values[task, method]),
+            "low": min(values[task, method]),
+            "high": max(values[task, method]),
+        }
+        for (task, method), own in arms.items()
+        if values[task, method]
+    ]
+    if not rows:
+        return None
+    tasks, methods = (list(dict.fromkeys(arm[at] for arm in arms)) for at in (0, 1))
+    every = base().encode(
+        y=alt.Y("task:N", sort=tasks, title=None),
+        yOffset=alt.YOffset("method:N", sort=methods),
+        color=alt.Color("method:N", scale=method_scale(methods), title=None),
+    )
+    span = every.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=unit), x2="high:Q")
+    tips = [
+        alt.Tooltip("task:N"),
+        alt.Tooltip("method:N"),
+        alt.Tooltip("value:Q", title=f"mean, {unit}", format=".1f"),
+        alt.Tooltip("low:Q", title="lowest", format=".1f"),
+        alt.Tooltip("high:Q", title="highest", format=".1f"),
+        alt.Tooltip("runs:Q"),
+    ]
+    shape = alt.Shape("method:N", scale=shape_scale(methods), title=None)
+    mean = every.mark_point(filled=True, size=60, opacity=1).encode(x="value:Q", shape=shape, tooltip=tips)
+    longest = max(rows, key=lambda row: row["value"])
+    least = min(row["value"] for row in rows)
+    words = (
+        f"Means from {least:.1f} to {longest['value']:.1f} {unit}; the highest is that of "
+        f"{longest['method']} on {longest['task']}."
+    )
+    step = alt.Step(max(12, 32 // len(methods)))
+    return Figure(
+        Table(id, f"{title}, {unit}", _EFFORT, tuple(rows)), spec(alt.layer(span, mean), height=step), words
+    )
+
+
+def _failure(result: RunResult) -> dict[str, Any]:
+    return {
+        "task": result.spec.task,
+        "method": result.spec.method,
+        "seed": result.spec.seed,
+        "score": finite(result.score),
+        "constant": finite(result.constant_score),
+        "failure": result.failure,
+    }
+
+
+def _run(result: RunResult) -> dict[str, Any]:
+    return {
+        **_failure(result),
+        "status": result.status,
+        "seconds": round(result.seconds, 3),
+        "step_seconds": None if result.step_seconds is None else round(result.step_seconds, 3),
+        "memory": finite(result.peak_memory_mb),
+        "started": result.started,
+        "id": result.id,
+    }

@@ -1,0 +1,191 @@
+"""The answer in pictures: every difference with its interval and its seeds."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from dither.report.comparisons import comparisons, outcomes
+from dither.report.content import Column, Figure, Section, Table
+from dither.report.findings import LABELS, baseline_name, how_to_read, surer
+from dither.report.style import GAIN, LOSS, NOTHING, OPEN, WITHIN, base, slug, spec, zero_line
+from dither.report.values import finite
+from dither.stats import Analysis, Comparison, MacroAverage, Score
+from dither.stats.formats import interval_text, signed
+
+DOTS_AT_MOST = 200
+"""Above so many dots a picture shows where the middle half and the middle four fifths of them lie."""
+
+_LOOKS = {
+    "better": (GAIN, "triangle-up"),
+    "worse": (LOSS, "triangle-down"),
+    "no relevant difference": (WITHIN, "square"),
+    "not resolved": (OPEN, "circle"),
+    "identical": (NOTHING, "cross"),
+    "incomplete": (NOTHING, "diamond"),
+    "no verdict": (NOTHING, "stroke"),
+}
+_MEAN = "mean"
+_MIDDLES = {"middle 80 %": 0.1, "middle 50 %": 0.25}
+
+_Effect = Comparison | MacroAverage
+_Seeds = Mapping[int, float]
+_Line = tuple[str, _Effect, _Seeds]
+_Domain = tuple[float, float] | None
+
+
+def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
+    """All methods over all tasks, then each method task by task, and the tables of all comparisons.
+
+    Args:
+        analysis: of all runs.
+        scores: of the runs.
+    """
+    methods = [name for name in analysis.methods if name != analysis.baseline]
+    seeds = _differences(analysis, scores)
+    domain = _domain(analysis, seeds)
+    figures = []
+    if methods and (len(methods) > 1 or len(analysis.tasks) == 1):
+        over = "All methods" if len(methods) > 1 else methods[0]
+        where = analysis.tasks[0] if len(analysis.tasks) == 1 else "over all tasks"
+        lines = _over_tasks(analysis, seeds)
+        figures.append(_figure(f"{over}, {where}", "method", lines, domain, wide=True))
+    if len(analysis.tasks) > 1:
+        for method in methods:
+            title = f"{method} against {baseline_name(analysis)}"
+            lines = _by_task(analysis, method, seeds)
+            figures.append(_figure(title, "task", lines, domain, wide=len(methods) == 1))
+    tables = [comparisons("comparisons", "Task by task", analysis.all_runs)]
+    if any(row.failed for row in scores):
+        title = "Task by task, without the pairs of failed runs"
+        tables.append(comparisons("without-failed", title, analysis.without_failed))
+    return Section(
+        id="verdict",
+        title="Does it help?",
+        text=(how_to_read(analysis),),
+        figures=(*figures, *([outcomes(analysis)] if methods else [])),
+        tables=tuple(table for table in (surer(analysis), *tables) if table and table.rows),
+        notes=(
+            "Seeds that are added after a look are a second look, at a lower level.",
+            *analysis.notes,
+        ),
+    )
+
+
+def _differences(analysis: Analysis, scores: Sequence[Score]) -> dict[tuple[str, str], dict[int, float]]:
+    """(method, task) -> seed -> points against the baseline, of the planned pairs that have both scores."""
+    plan = set(analysis.planned_seeds)
+    found = {(row.method, row.task, row.seed): row.score for row in scores if row.seed in plan and row.scored}
+    differences: dict[tuple[str, str], dict[int, float]] = {}
+    for (method, task, seed), score in found.items():
+        plain = found.get((analysis.baseline, task, seed))
+        if plain is not None:
+            differences.setdefault((method, task), {})[seed] = score - plain
+    return differences
+
+
+def _domain(analysis: Analysis, seeds: Mapping[tuple[str, str], _Seeds]) -> _Domain:
+    """One axis for all pictures, so that methods can be compared by eye."""
+    effects = [*analysis.all_runs.macros, *analysis.all_runs.comparisons]
+    ends = [end for row in effects for end in (*row.interval, row.difference) if math.isfinite(end)]
+    ends += [value for each in seeds.values() for value in each.values()]
+    return (min(0.0, *ends), max(0.0, *ends)) if ends else None
+
+
+def _over_tasks(analysis: Analysis, seeds: Mapping[tuple[str, str], _Seeds]) -> Iterator[_Line]:
+    """A line for each average; its dots are each seed's mean over the tasks, where it has them all."""
+    for row in analysis.all_runs.macros:
+        if row.method != analysis.baseline:
+            own = [seeds.get((row.method, task), {}) for task in row.tasks]
+            whole = set.intersection(*map(set, own))
+            means = {seed: math.fsum(each[seed] for each in own) / len(own) for seed in whole}
+            yield (f"{row.method}, {row.group}" if row.group else row.method), row, means
+
+
+def _by_task(analysis: Analysis, method: str, seeds: Mapping[tuple[str, str], _Seeds]) -> Iterator[_Line]:
+    for row in analysis.all_runs.macros:
+        if row.method == method:
+            yield (f"all tasks, {row.group}" if row.group else "all tasks"), row, {}
+    for task in analysis.tasks:
+        yield task, analysis.all_runs.comparison(method, task), seeds.get((method, task), {})
+
+
+def _figure(title: str, what: str, lines: Iterator[_Line], domain: _Domain, *, wide: bool) -> Figure:
+    known = list(lines)
+    summed = sum(len(seeds) for _, _, seeds in known) > DOTS_AT_MOST
+    rows: list[dict[str, Any]] = []
+    for name, effect, seeds in known:
+        rows.append(_row(name, _MEAN, effect.difference, effect.interval, LABELS[effect.verdict.kind]))
+        rows += _middles(name, seeds) if summed else _dots(name, seeds)
+    columns = (
+        Column("name", what),
+        Column("seed", "seeds"),
+        Column("difference", "difference, points", "+.2f"),
+        Column("low", "from", "+.2f"),
+        Column("high", "to", "+.2f"),
+        Column("verdict", "verdict"),
+    )
+    table = Table(slug("difference", title), title, columns, tuple(rows))
+    words = (
+        f"{name} {signed(row.difference)} ({interval_text(row.interval)}), {LABELS[row.verdict.kind]}"
+        for name, row, _ in known
+    )
+    chart = _chart([name for name, _, _ in known], domain, summed=summed)
+    return Figure(table, chart, f"{'; '.join(words)}.", wide=wide)
+
+
+def _row(
+    name: str, seed: str, difference: float, interval: tuple[float, float], verdict: str | None
+) -> dict[str, Any]:
+    low, high = map(finite, interval)
+    numbers = {"difference": finite(difference), "low": low, "high": high}
+    return {"name": name, "seed": seed, **numbers, "verdict": verdict}
+
+
+def _dots(name: str, seeds: _Seeds) -> Iterator[dict[str, Any]]:
+    for seed, value in sorted(seeds.items()):
+        yield _row(name, str(seed), value, (math.nan, math.nan), None)
+
+
+def _middles(name: str, seeds: _Seeds) -> Iterator[dict[str, Any]]:
+    for middle, outside in _MIDDLES.items() if seeds else ():
+        low, median, high = map(float, np.quantile(list(seeds.values()), (outside, 0.5, 1 - outside)))
+        yield _row(name, middle, median, (low, high), None)
+
+
+def _chart(order: Sequence[str], domain: _Domain, *, summed: bool) -> dict[str, Any]:
+    tips = [
+        alt.Tooltip("name:N", title="what"),
+        alt.Tooltip("seed:N", title="seeds"),
+        alt.Tooltip("difference:Q", title="difference", format="+.2f"),
+        alt.Tooltip("low:Q", title="from", format="+.2f"),
+        alt.Tooltip("high:Q", title="to", format="+.2f"),
+        alt.Tooltip("verdict:N", title="verdict"),
+    ]
+    scale = alt.Scale(domain=list(domain), nice=True) if domain else alt.Scale()
+    every = base().encode(
+        y=alt.Y("name:N", sort=list(order), title=None, axis=alt.Axis(labelPadding=8)),
+        x=alt.X("difference:Q", title="points against plain fine-tuning", scale=scale),
+    )
+    means = every.transform_filter(alt.datum.seed == _MEAN)
+    others = every.transform_filter(alt.datum.seed != _MEAN)
+    ends: dict[str, Any] = {"x": alt.X("low:Q"), "x2": "high:Q"}
+    if summed:
+        thick = alt.Scale(domain=list(_MIDDLES), range=[3, 9])
+        width = alt.StrokeWidth("seed:N", scale=thick, legend=None)
+        seeds = others.mark_rule(yOffset=11, opacity=0.45).encode(**ends, strokeWidth=width, tooltip=tips[:5])
+    else:
+        dots = others.mark_circle(yOffset=11, size=34, opacity=0.5, color="currentColor")
+        seeds = dots.encode(tooltip=tips[:3])
+    colours, shapes = ([look[at] for look in _LOOKS.values()] for at in (0, 1))
+    legend = alt.Legend(values=list(_LOOKS)[:4], symbolOpacity=1, symbolSize=110)
+    colour = alt.Color(
+        "verdict:N", title=None, scale=alt.Scale(domain=list(_LOOKS), range=colours), legend=legend
+    )
+    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=list(_LOOKS), range=shapes))
+    bars = means.mark_rule(strokeWidth=4, opacity=0.55, strokeCap="round").encode(**ends, color=colour)
+    marks = means.mark_point(filled=True, size=130, opacity=1).encode(color=colour, shape=shape, tooltip=tips)
+    words = means.mark_text(dy=-13, fontSize=11).encode(text="verdict:N")
+    return spec(alt.layer(zero_line("x"), seeds, bars, marks, words), height=alt.Step(52))
