@@ -1,11 +1,16 @@
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
+from importlib.metadata import version
 
 import pytest
-from results_samples import TASK, experiment, failed, files, result, spec, sql
+from results_samples import TASK, closed_ledger, experiment, failed, files, result, spec, sql
 
-from dither.results import Ledger, LedgerError, Look
+from dither.results import Ledger, LedgerError, Look, count_looks
+from dither.results.journal import Journal
 
 ONE_FILE = ["ledger.sqlite"]
 
@@ -107,7 +112,7 @@ def test_unknown_runs_are_refused(tmp_path):
 
 def test_a_reader_does_not_write(tmp_path):
     ledger = Ledger.read(filled(tmp_path))
-    for write in (lambda: ledger.add(result(spec(5))), ledger.record_look):
+    for write in (lambda: ledger.add(result(spec(5))), ledger.record_look, lambda: ledger.record_start("x")):
         with pytest.raises(LedgerError, match="is open for reading"):
             write()
     assert files(tmp_path) == ONE_FILE
@@ -132,6 +137,47 @@ def test_looks_are_counted_with_the_plan_of_their_time(tmp_path):
             ledger.record_look(when="today")
     looks = Ledger.read(tmp_path).looks
     assert [(look.planned, look.runs) for look in looks] == [(2, 0), (3, 1)]
+
+
+def test_a_peek_says_that_it_is_one_and_other_looks_are_as_they_were(tmp_path):
+    with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1))) as ledger:
+        assert ledger.record_look(peek=True).peek
+        ledger.record_look()
+    assert [look.peek for look in Ledger.read(tmp_path).looks] == [True, False]
+    bodies = sql(tmp_path / "ledger.sqlite", "SELECT body FROM journal WHERE kind = 'look' ORDER BY n")
+    assert ['"peek"' in body for (body,) in bodies] == [True, False]  # an older dither reads the second
+
+
+def test_looks_count_once_for_a_plan_and_peeks_once_for_a_state():
+    full = [Look("a", planned=9, runs=18), Look("b", planned=9, runs=27), Look("c", planned=12, runs=36)]
+    peeks = [Look("d", planned=9, runs=runs, peek=True) for runs in (4, 4, 6, 18)]
+    assert (count_looks([]), count_looks(full), count_looks([*full, *peeks])) == (0, 2, 5)
+
+
+def test_starts_are_kept_with_what_was_typed(tmp_path):
+    with Ledger.create_or_resume(tmp_path, experiment()) as ledger:
+        assert ledger.starts == []
+        start = ledger.record_start("dither compare 'my task.toml' --out runs")
+        ledger.record_start("dither compare again")
+        with pytest.raises(LedgerError, match=r"command is ''; it must be a non-empty string"):
+            ledger.record_start("")
+    first, second = Ledger.read(tmp_path).starts
+    assert first == start
+    assert (first.command, second.command) == (start.command, "dither compare again")
+    assert start.command == "dither compare 'my task.toml' --out runs"
+    assert start.version == version("dither")
+    assert datetime.fromisoformat(start.when).utcoffset() == timedelta(0)
+
+
+def test_entries_of_a_kind_that_is_not_known_are_passed_over(tmp_path):
+    path = closed_ledger(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        Journal(connection, path).append("of a newer dither", "1", '{"what": "ever"}')
+    with Ledger.create_or_resume(tmp_path, experiment()) as ledger:
+        ledger.add(result(spec(7)))
+        ledger.record_look()
+    ledger = Ledger.read(tmp_path)
+    assert (len(ledger), len(ledger.looks), ledger.starts, ledger.extensions) == (3, 1, [], [])
 
 
 def test_mixed_versions_are_told_and_counted(tmp_path):

@@ -1,11 +1,11 @@
 """The comparison: what the runs of a folder tell, and how often somebody looked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dither.bench.tasks.variations import by_variation
-from dither.results import Experiment, Ledger, LedgerError, RunResult
+from dither.results import Experiment, Ledger, LedgerError, Look, RunResult, count_looks
 from dither.stats import Analysis, Score, analyse
 
 BASELINE = "none"
@@ -19,7 +19,8 @@ class Comparison:
     Attributes:
         analysis: the statistics and the verdicts.
         results: the runs, without their predictions.
-        looks: how often results were looked at under different plans, this time included.
+        looks: how often results were looked at, this time included: one for each number of planned seeds,
+            and one for each state that was peeked at before its plan was complete.
         warnings: what a reader must know, such as mixed versions.
         scores: of the runs, for other questions than the analysis answers (`against`).
         experiment: what was planned.
@@ -33,29 +34,23 @@ class Comparison:
     experiment: Experiment | None = None
 
 
-def look(out: str | Path, *, record: bool = True) -> Comparison:
+def look(out: str | Path, *, record: bool = True, peek: bool = False) -> Comparison:
     """Read the runs of a folder and analyse them.
 
     Args:
         out: the output folder.
-        record: remember that somebody looked, where the folder can be written and the plan is complete.
+        record: remember that somebody looked, where the folder can be written.
+        peek: a plan that is not complete, but has a pair, is looked at, too. Without it such a look is
+            neither counted nor remembered: it is for those who look at no effects.
 
     Raises:
         LedgerError: no ledger there, or a damaged one.
         ValueError: the folder has no plain runs to compare with.
     """
     with Ledger.read(out) as ledger:
-        experiment, results = ledger.experiment, tuple(ledger.results())
-        planned = {seen.planned for seen in ledger.looks} | {len(experiment.seeds)}
-        mixed = tuple(ledger.mixed_versions())
-        examples = {row.spec.task: row.id for row in results}
-        sizes = {task: _examples(ledger, run_id) for task, run_id in examples.items()}
-    scores = tuple(_score(result, sizes[result.spec.task]) for result in results)
-    analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=len(planned))
-    complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)
-    unrecorded = _record_look(out) if record and complete else ()
-    warnings = (*mixed, *failures(results), *unrecorded)
-    return Comparison(analysis, results, len(planned), warnings, scores, experiment)
+        comparison, new = _seen(ledger, peek=peek)
+    unrecorded = _record(out, new) if record and new else ()
+    return replace(comparison, warnings=(*comparison.warnings, *unrecorded))
 
 
 def against(comparison: Comparison, reference: str, arms: Sequence[str]) -> Analysis:
@@ -90,14 +85,32 @@ def _analysis(
     )
 
 
-def _record_look(out: str | Path) -> tuple[str, ...]:
-    """Record the first look under a plan; where that cannot be, say so."""
-    with Ledger.read(out) as ledger:
-        if len(ledger.experiment.seeds) in {seen.planned for seen in ledger.looks}:
-            return ()
+def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, Look | None]:
+    """What the runs of a ledger tell, and the look that this is, where it is a new one."""
+    experiment, results = ledger.experiment, tuple(ledger.results())
+    examples = {row.spec.task: row.id for row in results}
+    sizes = {task: _examples(ledger, run_id) for task, run_id in examples.items()}
+    scores = tuple(_score(result, sizes[result.spec.task]) for result in results)
+    complete = len(results) == len(experiment.tasks) * len(experiment.methods) * len(experiment.seeds)
+    peeks = peek and not complete and _has_pair(results)
+    this = Look("", len(experiment.seeds), len(results), peek=peeks)
+    before, looks = count_looks(ledger.looks), count_looks([*ledger.looks, this])
+    analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=looks)
+    warnings = (*ledger.mixed_versions(), *failures(results))
+    comparison = Comparison(analysis, results, looks, warnings, scores, experiment)
+    return comparison, this if (complete or peeks) and looks > before else None
+
+
+def _has_pair(results: Sequence[RunResult]) -> bool:
+    plain = {(row.spec.task, row.spec.seed) for row in results if row.spec.method == BASELINE}
+    return any((row.spec.task, row.spec.seed) in plain for row in results if row.spec.method != BASELINE)
+
+
+def _record(out: str | Path, look: Look) -> tuple[str, ...]:
+    """Record a look; where that cannot be, say so."""
     try:
         with Ledger.resume(out) as ledger:
-            ledger.record_look()
+            ledger.record_look(peek=look.peek)
     except LedgerError as error:
         return (f"this look is not recorded: {error}",)
     return ()

@@ -31,6 +31,7 @@ def make_runs(
     margin: float | None = None,
     tensorboard: bool = False,
     progress: Progress = lambda result, done, total: None,
+    command: str | None = None,
 ) -> Effort | None:
     """Make the runs of a plan that its output folder does not hold yet.
 
@@ -48,6 +49,7 @@ def make_runs(
             folder keeps the one that it was made with.
         tensorboard: write curves below `out/tensorboard`.
         progress: called with each result, the number of runs done and of all.
+        command: what was typed; recorded as a start where there are runs to make.
 
     Returns:
         What the runs of this start took; None where nothing was to be made, where another executor made
@@ -77,6 +79,8 @@ def make_runs(
     if tensorboard:
         requests = [_with_curves(request, Path(out)) for request in requests]
     with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
+        if command is not None and not {one.spec.id for one in requests} <= set(ledger.finished_ids()):
+            ledger.record_start(command)
         return record_runs(ledger, requests, data=plan.data, jobs=jobs, executor=executor, progress=progress)
 
 

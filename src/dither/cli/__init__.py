@@ -5,6 +5,8 @@ A command's imports load when it is chosen: `dither --help` answers without torc
 
 import argparse
 import os
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -69,7 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 (an error in a run), 2 (bad input) or 130 (Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     args = build_parser().parse_args(arguments)
+    args.command = typed(arguments)
     try:
         status = int(args.run(args))
         sys.stdout.flush()  # here, where a reader that has gone can be forgiven
@@ -87,6 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _complain(f"dither: {error}")
         return 2 if isinstance(error, ValueError | TypeError | FileNotFoundError) else 1
+
+
+def typed(arguments: Sequence[str]) -> str:
+    """The command as text for a shell, without the user, password and query of a URL.
+
+    Example:
+        >>> typed(["sweep", "my task.toml", "--storage=postgresql://me:secret@host/name?password=secret"])
+        "dither sweep 'my task.toml' '--storage=postgresql://***@host/name?***'"
+    """
+    without_user = (re.sub(r"(?s)://.*@", "://***@", one) for one in arguments)
+    return shlex.join(["dither", *(re.sub(r"(?s)(://[^?]*)\?.*", r"\1?***", one) for one in without_user)])
 
 
 def _complain(text: str) -> None:

@@ -63,4 +63,5 @@ def make_missing(
             kind=kind,
             tensorboard=args.tensorboard,
             progress=progress,
+            command=args.command,
         )

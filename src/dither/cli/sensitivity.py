@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             executor=executor,
             tensorboard=args.tensorboard,
             progress=progress,
+            command=args.command,
         )
     if Group.here().leads:
         print_analyses(analyse_runs(args.out), as_json=args.json)

@@ -31,9 +31,10 @@ Example:
 """
 
 from dither.results.errors import LedgerError
-from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look
+from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look, count_looks
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec
+from dither.results.starts import Start
 from dither.results.storage import make_folder
 
 __all__ = [
@@ -45,5 +46,7 @@ __all__ = [
     "Look",
     "RunResult",
     "RunSpec",
+    "Start",
+    "count_looks",
     "make_folder",
 ]

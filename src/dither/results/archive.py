@@ -8,6 +8,7 @@ from typing import Any
 
 from dither.results import canonical_json as cj
 from dither.results.errors import LedgerError
+from dither.results.experiment import Experiment
 from dither.results.journal import Entry, Journal
 from dither.results.runs import RunResult
 
@@ -16,7 +17,18 @@ KIND = "run"
 
 def index(journal: Journal) -> dict[str, Entry]:
     """Return the entries of all runs by run id, oldest first."""
-    return {entry.key: entry for entry in journal.entries() if entry.kind == KIND}
+    return {one.key: one for one in journal.entries() if one.kind == KIND}
+
+
+def entry(journal: Journal, run_id: str) -> Entry:
+    """Return the entry of one run; `LedgerError` if there is no such run."""
+    runs = index(journal)
+    if run_id not in runs:
+        raise LedgerError(
+            f"There is no run {run_id!r} among the {len(runs)} of {journal.path}. Its id is RunSpec.id, "
+            "32 hex digits; finished_ids() lists all."
+        )
+    return runs[run_id]
 
 
 def packed(result: RunResult) -> tuple[str, bytes]:
@@ -33,6 +45,22 @@ def packed(result: RunResult) -> tuple[str, bytes]:
     document |= {"spec": result.spec.document(), "predictions": None}
     attachment = zlib.compress(cj.encode(result.predictions).encode()) if result.predictions else b""
     return cj.encode(document), attachment
+
+
+def add(journal: Journal, result: RunResult, plan: Experiment) -> None:
+    """Write a run of `plan` that is not there yet.
+
+    Raises:
+        LedgerError: it is there, is no part of the plan, or comes without its predictions.
+    """
+    body, attachment = packed(result)
+    plan.check_run(result.spec)
+    if result.id in index(journal):
+        raise LedgerError(
+            f"The run {result.id} ({result.spec}) is recorded in {journal.path} already; finished runs "
+            "are not repeated. Ask finished_ids() before a run."
+        )
+    journal.append(KIND, result.id, body, attachment)
 
 
 def unpacked(journal: Journal, entry: Entry, *, with_predictions: bool) -> RunResult:

@@ -157,11 +157,39 @@ class Look:
         when: ISO 8601 in UTC.
         planned: the planned number of seeds at that time.
         runs: how many runs there were.
+        peek: whether the plan was not complete at that time.
     """
 
     when: str
     planned: int
     runs: int
+    peek: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """Return the look as a dict of JSON values.
+
+        Only a peek says that it is one: another look stays readable for a dither that knows no peeks, and a
+        peek, which such a dither would not count, is an error there.
+        """
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("peek", False)}
+
+    @classmethod
+    def from_document(cls, document: Any, where: str) -> Look:
+        """Return the look of a decoded JSON object; `LedgerError` if it is none."""
+        return cls(**cj.keywords(cls, document, where, optional=("peek",)))
+
+
+def count_looks(looks: Iterable[Look]) -> int:
+    """Return how many different looks there are: one for each planned n, and one for each state peeked at.
+
+    The same results seen again tell nothing new. Runs are only ever added, so their number names a state.
+
+    Example:
+        >>> first, again = Look("", planned=9, runs=18), Look("", planned=9, runs=18)
+        >>> count_looks([first, again]), count_looks([first, Look("", planned=9, runs=4, peek=True)])
+        (1, 2)
+    """
+    return len({(one.peek, one.runs if one.peek else one.planned) for one in looks})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class Entry:
 
     Args:
         n: its number, from 1, without gaps.
-        kind: what it is: "experiment", "run" or "look".
+        kind: what it is: "experiment", "run", "look" or "start"; readers pass over a kind that they do not
+            know.
         key: its name, once per kind.
         body_sha256: checksum of its text.
         attachment_sha256: checksum of its attachment; empty if it has none.

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dither.results import archive, environments, plans
+from dither.results import archive, environments, plans, starts
 from dither.results.errors import LedgerError
 from dither.results.experiment import Experiment, Extension, Look
 from dither.results.journal import Entry, Journal
 from dither.results.runs import RunResult
+from dither.results.starts import Start
 from dither.results.storage import FILE_NAME, Reader, Writer, make_folder
 
 _BATCH = 32  # runs read per opening of the file
@@ -136,17 +137,33 @@ class Ledger:
         with self._storage.session() as journal:
             return plans.looks(journal)
 
-    def record_look(self, *, when: str | None = None) -> Look:
+    def record_look(self, *, when: str | None = None, peek: bool = False) -> Look:
         """Record that somebody saw the results: the planned n and the number of runs at this time.
 
         Args:
             when: ISO 8601 in UTC; None for now.
+            peek: whether the plan is not complete yet.
 
         Raises:
             LedgerError: the ledger is open for reading only, or cannot be written.
         """
         with self._writing() as journal:
-            return plans.record_look(journal, when=when)
+            return plans.record_look(journal, when=when, peek=peek)
+
+    @property
+    def starts(self) -> list[Start]:
+        """Every recorded start of a command that made runs, oldest first."""
+        with self._storage.session() as journal:
+            return starts.starts(journal)
+
+    def record_start(self, command: str) -> Start:
+        """Record that a command starts to make runs: now, with this version of dither.
+
+        Raises:
+            LedgerError: the command is empty; or as `record_look`.
+        """
+        with self._writing() as journal:
+            return starts.record(journal, command)
 
     def __bool__(self) -> bool:
         return True  # an empty ledger is one, too
@@ -169,14 +186,7 @@ class Ledger:
                 predictions, or cannot be written; the ledger is then as it was and can be used on.
         """
         with self._writing() as journal:
-            body, attachment = archive.packed(result)
-            plans.current(journal).check_run(result.spec)
-            if result.id in archive.index(journal):
-                raise LedgerError(
-                    f"The run {result.id} ({result.spec}) is recorded in {self.path} already; finished runs "
-                    "are not repeated. Ask finished_ids() before a run."
-                )
-            journal.append(archive.KIND, result.id, body, attachment)
+            archive.add(journal, result, plans.current(journal))
 
     def get(self, run_id: str) -> RunResult:
         """Return one run, with its predictions.
@@ -185,7 +195,7 @@ class Ledger:
             LedgerError: there is no such run, or it is damaged.
         """
         with self._storage.session() as journal:
-            return archive.unpacked(journal, self._entry(journal, run_id), with_predictions=True)
+            return archive.unpacked(journal, archive.entry(journal, run_id), with_predictions=True)
 
     def predictions(self, run_id: str) -> dict[str, list[Any]]:
         """Return the predictions of one run: evaluation split -> one JSON value per example.
@@ -194,7 +204,7 @@ class Ledger:
             LedgerError: there is no such run, or it is damaged.
         """
         with self._storage.session() as journal:
-            return archive.predictions(journal, self._entry(journal, run_id))
+            return archive.predictions(journal, archive.entry(journal, run_id))
 
     def results(self, *, predictions: bool = False) -> Iterator[RunResult]:
         """Yield the runs that are recorded now, oldest first.
@@ -225,15 +235,6 @@ class Ledger:
     def _index(self) -> dict[str, Entry]:
         with self._storage.session() as journal:
             return archive.index(journal)
-
-    def _entry(self, journal: Journal, run_id: str) -> Entry:
-        runs = archive.index(journal)
-        if run_id not in runs:
-            raise LedgerError(
-                f"There is no run {run_id!r} among the {len(runs)} of {self.path}. Its id is RunSpec.id, "
-                "32 hex digits; finished_ids() lists all."
-            )
-        return runs[run_id]
 
     @contextmanager
     def _writing(self) -> Iterator[Journal]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -69,19 +68,19 @@ def extensions(journal: Journal) -> list[Extension]:
 def looks(journal: Journal) -> list[Look]:
     """Return every recorded look, oldest first."""
     entries = [entry for entry in journal.entries() if entry.kind == _LOOK]
-    return [Look(**cj.keywords(Look, *_document(journal.body(entry), entry.key))) for entry in entries]
+    return [Look.from_document(*_document(journal.body(entry), entry.key)) for entry in entries]
 
 
-def record_look(journal: Journal, *, when: str | None) -> Look:
+def record_look(journal: Journal, *, when: str | None, peek: bool) -> Look:
     """Record a look now, or at `when`, and return it."""
-    stamp = _now() if when is None else check_time(when, "when")
-    look = Look(stamp, planned=len(current(journal).seeds), runs=len(archive.index(journal)))
-    journal.append(_LOOK, str(len(looks(journal)) + 1), cj.encode(asdict(look)))
+    stamp = now() if when is None else check_time(when, "when")
+    look = Look(stamp, planned=len(current(journal).seeds), runs=len(archive.index(journal)), peek=peek)
+    journal.append(_LOOK, str(len(looks(journal)) + 1), cj.encode(look.document()))
     return look
 
 
 def _write(journal: Journal, experiment: Experiment, key: str) -> None:
-    journal.append(_PLAN, key, cj.encode({"when": _now(), "experiment": experiment.document()}))
+    journal.append(_PLAN, key, cj.encode({"when": now(), "experiment": experiment.document()}))
 
 
 def _plans(journal: Journal) -> Iterator[tuple[str, Experiment, int]]:
@@ -100,5 +99,6 @@ def _document(body: str, key: str) -> tuple[Any, str]:
     return cj.decode(body, where), where
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Rule:
     """The declared rule of decision, the same for every comparison of an analysis.
 
-    A verdict is for the planned number of seeds. Whoever extends the plan after a look tests again, so look
-    ``k`` is made at
+    A verdict is for the planned number of seeds. Whoever extends the plan after a look, or looks before it is
+    complete, tests again, so look ``k`` is made at
 
         level_k = alpha * 2^-(k-1)        and        sum over k of level_k < 2 alpha.
 

@@ -12,7 +12,7 @@ from dither.bench.compare import BASELINE, look
 from dither.bench.experiments.reproduction import comparable
 from dither.bench.plans.plan import Plan
 from dither.bench.tasks.variations import by_variation
-from dither.results import Ledger
+from dither.results import Ledger, Look, count_looks
 from dither.stats.design import Detectable, detectable
 from dither.stats.rule import Rule
 
@@ -102,7 +102,7 @@ def _recorded(out: str | Path, planned: int) -> tuple[dict[str, Spread], int]:
     if not Ledger.exists(out):
         return {}, 1
     with Ledger.read(out) as ledger:
-        looks = len({seen.planned for seen in ledger.looks} | {planned})
+        looks = count_looks([*ledger.looks, Look("", planned, runs=len(ledger))])
         if not len(ledger) or BASELINE not in ledger.experiment.methods:
             return {}, looks
     squares: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)

@@ -1,0 +1,114 @@
+"""Effects that are looked at before the plan is complete: each new state is a look, and lowers the level."""
+
+from __future__ import annotations
+
+import pytest
+
+from dither.bench.compare import look
+from dither.bench.plans.prospect import prospect
+from dither.results import Experiment, Ledger, LedgerError, Look, RunResult, RunSpec
+
+FIXED = {"model": "m", "model_digest": "m1", "threads": 1, "dtype": "float32", "recipe_version": 1}
+TASK = {"task_digest": "t1", "data_digest": "d1"}
+
+
+def plan(seeds: int = 3) -> Experiment:
+    methods = {"none": {}, "pats": {}}
+    return Experiment(
+        kind="compare", tasks={"a": TASK}, methods=methods, train_settings={}, seeds=range(seeds), **FIXED
+    )
+
+
+def made(method: str, seed: int, score: float) -> RunResult:
+    spec = RunSpec("a", **TASK, **FIXED, method=method, method_settings={}, train_settings={}, seed=seed)
+    return RunResult(
+        spec=spec,
+        status="finished",
+        score=score,
+        constant_score=0.0,
+        metrics={},
+        predictions={"validation": [0, 1]},
+        environment={},
+        seconds=1.0,
+        started="2026-01-31T12:00:00+00:00",
+    )
+
+
+def add(folder, *runs: tuple[str, int], seeds: int = 3) -> None:
+    with Ledger.create_or_resume(folder, plan(seeds)) as ledger:
+        for method, seed in runs:
+            ledger.add(made(method, seed, 60.0 + seed + (method == "pats") * (1 + seed % 2)))
+
+
+PAIR, REST = [("none", 0), ("pats", 0)], [("none", 1), ("pats", 1), ("none", 2), ("pats", 2)]
+
+
+def test_each_state_that_is_peeked_at_is_one_look(tmp_path):
+    add(tmp_path, *PAIR)
+    assert [look(tmp_path, peek=True).looks for _ in range(2)] == [1, 1]  # the same state, seen twice
+    add(tmp_path, *REST[:2])
+    second = look(tmp_path, peek=True)
+    assert (second.looks, second.analysis.rule.level, second.warnings) == (2, 0.025, ())
+    (row,) = [row for row in second.analysis.all_runs.comparisons if row.method == "pats"]
+    assert (row.pairs, row.verdict.kind) == (2, "incomplete")
+    with Ledger.read(tmp_path) as ledger:
+        assert [(one.peek, one.planned, one.runs) for one in ledger.looks] == [(True, 3, 2), (True, 3, 4)]
+
+
+def test_the_verdict_is_at_the_level_that_the_peeks_have_left(tmp_path):
+    add(tmp_path, *PAIR)
+    look(tmp_path, peek=True)
+    add(tmp_path, *REST)
+    final = look(tmp_path)
+    assert (final.looks, final.analysis.rule.level) == (2, 0.025)
+    verdict = final.analysis.all_runs.comparison("pats", "a").verdict
+    assert "looked 2 times, this time at 0.025" in verdict.text
+    assert look(tmp_path, peek=True).looks == 2  # complete: no peek
+    with Ledger.read(tmp_path) as ledger:
+        assert [one.peek for one in ledger.looks] == [True, False]
+
+
+def test_a_plan_is_told_what_the_peeks_cost(tmp_path):
+    add(tmp_path, *PAIR, seeds=9)
+    before = prospect(["a"], ["none", "pats"], 9, tmp_path).in_sd.tasks["a"]
+    look(tmp_path, peek=True)
+    assert prospect(["a"], ["none", "pats"], 9, tmp_path).in_sd.tasks["a"] > before
+
+
+def test_a_state_without_a_pair_shows_no_effect_and_is_no_look(tmp_path):
+    add(tmp_path, ("none", 0), ("pats", 1))
+    assert look(tmp_path, peek=True).looks == 1
+    with Ledger.read(tmp_path) as ledger:
+        assert ledger.looks == []
+
+
+def test_an_incomplete_folder_is_peeked_at_only_when_asked(tmp_path):
+    add(tmp_path, *PAIR)
+    assert look(tmp_path).looks == 1
+    assert look(tmp_path, record=False, peek=True).looks == 1
+    with Ledger.read(tmp_path) as ledger:
+        assert ledger.looks == []
+
+
+def test_peeks_and_extensions_add_up(tmp_path):
+    add(tmp_path, *PAIR)
+    look(tmp_path, peek=True)
+    add(tmp_path, *REST)
+    look(tmp_path)
+    add(tmp_path, ("none", 3), seeds=4)
+    assert look(tmp_path, peek=True).looks == 3
+    add(tmp_path, ("pats", 3), seeds=4)
+    assert look(tmp_path).looks == 4
+
+
+def test_a_peek_that_cannot_be_recorded_says_so(tmp_path):
+    add(tmp_path, *PAIR)
+    with Ledger.resume(tmp_path):  # another writer
+        told = look(tmp_path, peek=True)
+    assert told.looks == 1
+    assert told.warnings[-1].startswith("this look is not recorded: ")
+
+
+def test_a_look_from_another_program_is_refused(tmp_path):
+    with pytest.raises(LedgerError, match="Entry 1 is no Look: it has the unknown glance"):
+        Look.from_document({"when": "x", "planned": 1, "runs": 1, "glance": True}, "Entry 1")
