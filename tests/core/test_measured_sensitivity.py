@@ -6,7 +6,9 @@ import pytest
 import torch
 from tiny_models import tiny
 
-from dither.core.measured_sensitivity import mean_sensitivity
+from dither.core import histogram
+from dither.core.histogram import LogCounts
+from dither.core.measured_sensitivity import count_sensitivity, mean_sensitivity
 
 pytestmark = pytest.mark.usefixtures("unmoved_random_state")
 
@@ -73,3 +75,24 @@ def test_nothing_to_measure_is_refused(model):
         mean_sensitivity(model, [])
     with pytest.raises(ValueError, match="no parameter that is trained"):
         mean_sensitivity(model.requires_grad_(False), batches(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_are_counted_block_by_block(monkeypatch, dtype):
+    generator = torch.Generator().manual_seed(3)
+    weight, gradient = (torch.randn(9, 31, generator=generator).to(dtype).t() for _ in range(2))
+    gradient[0] = 0.0
+    weight[0, 0] = torch.inf  # of no gradient
+    expected = LogCounts.of(
+        torch.tensor(
+            [
+                abs(w * g) if g else 0.0
+                for w, g in zip(weight.flatten().tolist(), gradient.flatten().tolist(), strict=True)
+            ]
+        )
+    )
+    monkeypatch.setitem(histogram._BLOCK, "cpu", 100)
+    found = LogCounts(count_sensitivity(weight, gradient).numpy())
+    assert (found.zeros, found.nonfinite) == (9, 0)
+    assert found.bins.tolist() == expected.bins.tolist()
+    assert found.mean == pytest.approx(expected.mean, rel=1e-6)

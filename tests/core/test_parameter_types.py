@@ -6,7 +6,7 @@ import pytest
 from tiny_models import tiny
 
 from dither.core.names import named_parameters
-from dither.core.parameter_types import OTHER, TYPES, parameter_type, parameter_types
+from dither.core.parameter_types import OTHER, TYPES, layer_of, parameter_type, parameter_types
 
 LAYER = {"attention query", "attention key", "attention value", "attention output"}
 LAYER |= {"feed-forward in", "feed-forward out", "norm gains", "word embeddings", "head"}
@@ -139,3 +139,29 @@ def test_the_order_of_tables_has_every_type_once() -> None:
     assert len(set(TYPES)) == len(TYPES)
     assert TYPES[0] == "word embeddings"
     assert TYPES[-5:] == ("norm gains", "biases", "pooler", "head", OTHER)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_layers_of_real_models(kind: str) -> None:
+    types = types_of(kind)
+    inside = {name for name in types if layer_of(name) is not None}
+    assert {layer_of(name) for name in inside} == set(range(tiny(kind).config.num_hidden_layers))
+    assert not {types[name] for name in inside} & {"word embeddings", "pooler", "head"}
+    matrices = {name for name, found in types.items() if found.startswith(("attention", "feed-forward"))}
+    assert matrices <= inside
+
+
+LAYERS = {
+    "layers.3.mlp.experts.5.down_proj.weight": 3,
+    "h.11.attn.c_attn.weight": 11,
+    "decoder.block.2.layer.1.EncDecAttention.o.weight": 2,
+    "norm.weight": None,
+    "ln_f.bias": None,
+    "head:classifier.0.weight": None,
+    "pooler.1.dense.weight": None,
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_layers_of_other_names(name: str) -> None:
+    assert layer_of(name) == LAYERS[name]

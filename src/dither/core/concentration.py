@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dither.core.histogram import DECADES, log_histogram
+from dither.core.histogram import EDGES, LogCounts
 from dither.core.sharding import is_sharded
 
 SMALL = 0.01
@@ -98,7 +99,7 @@ class Sketch:
     @classmethod
     def empty(cls) -> "Sketch":
         """Of no values."""
-        return cls(0, 0, np.zeros(_BINS, np.int64), np.zeros(_BINS), 0.0, np.zeros(DECADES * 3 + 2, np.int64))
+        return cls(0, 0, np.zeros(_BINS, np.int64), np.zeros(_BINS), 0.0, np.zeros(len(EDGES) + 1, np.int64))
 
     @classmethod
     def of(cls, values: Tensor) -> "Sketch":
@@ -119,7 +120,7 @@ class Sketch:
             bins, wide = positive.view(np.int32) >> _SHIFT, positive.astype(np.float64)
             sketch.counts[:] += np.bincount(bins, minlength=_BINS)
             sketch.sums[:] += np.bincount(bins, weights=wide, minlength=_BINS)
-            sketch.histogram[:] += log_histogram(wide)
+            sketch.histogram[:] += LogCounts.of(torch.from_numpy(positive)).bins.astype(np.int64)
             logs += float((wide * np.log(wide)).sum())
         return replace(sketch, nonfinite=nonfinite, zeros=zeros, logs=logs)
 

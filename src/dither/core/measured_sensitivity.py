@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dither.core.histogram import COLUMNS, block_size, count_row
 from dither.core.names import NamedParameter, named_parameters
 from dither.core.sensitivity import sensitivity
 from dither.core.sharding import is_sharded
@@ -50,6 +51,29 @@ def mean_sensitivity(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
     if not count:
         raise ValueError("sensitivity is measured on batches, and there is none; give one at least")
     return {row.name: total.div_(count) for row, total in zip(rows, sums, strict=True)}
+
+
+def count_sensitivity(weight: Tensor, gradient: Tensor) -> Tensor:
+    """Count |w ⊙ g| over the bins of `dither.core.histogram`, block by block: nothing of its size is made.
+
+    Args:
+        weight: of any shape, floating dtype and device; what lies in this process, if it is sharded.
+        gradient: alike.
+
+    Returns:
+        float64 of shape (65,), on the device: a row of `dither.core.histogram.LogCounts`.
+
+    Example:
+        >>> row = count_sensitivity(torch.tensor([2.0, -1.0]), torch.tensor([0.5, 0.0]))
+        >>> row[:3].tolist()  # none is not finite, one is 0, and the sum
+        [0.0, 1.0, 1.0]
+    """
+    flat, slopes = weight.detach().reshape(-1), gradient.detach().reshape(-1)
+    size = block_size(flat.device)
+    row = torch.zeros(COLUMNS, dtype=torch.float64, device=flat.device)
+    for at in range(0, flat.numel(), size):
+        row += count_row(sensitivity(flat[at : at + size], slopes[at : at + size]))
+    return row
 
 
 def _check(rows: list[NamedParameter]) -> None:

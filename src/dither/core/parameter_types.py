@@ -89,6 +89,29 @@ def parameter_types(names: Iterable[str]) -> dict[str, str]:
     return types
 
 
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a parameter belongs to: the first integer among its name's components.
+
+    An encoder's and a decoder's layers of one number count as one; experts and the sublayers of T5 stand
+    deeper, and count to their layer.
+
+    Args:
+        name: canonical.
+
+    Returns:
+        None outside layers: embeddings, the pooler, the head, the last norm.
+
+    Example:
+        >>> layer_of("encoder.layer.3.output.dense.bias"), layer_of("decoder.block.0.layer.1.wo.weight")
+        (3, 0)
+        >>> layer_of("embeddings.word_embeddings.weight"), layer_of("head:classifier.0.weight")
+        (None, None)
+    """
+    if parameter_type(name) in ("head", "pooler"):
+        return None
+    return next((int(part) for part in name.split(".") if part.isdecimal()), None)
+
+
 def _module(name: str) -> str:
     """The last component of a module's name; of a parameter of the model itself, the parameter's name."""
     components = name.split(".")

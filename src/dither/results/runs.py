@@ -113,7 +113,8 @@ class RunResult:
         predictions: evaluation split -> one JSON value per example; None where they were not loaded.
         history: the logged losses, a dict per entry.
         record: what was noised, the JSON of a `dither.Record`; None for a method without noise.
-        measurements: of the weights at the end (`dither.bench.runs.measurements`); None where not asked for.
+        measurements: of the weights (`dither.bench.runs.measurements`): `average` of what PATS kept; `norms`,
+            `sensitivity` and `trace` where they were asked for. None where there is nothing.
         environment: versions, device, cpu, ...: what should be equal in all runs. No host name.
         seconds: wall-clock time, of at least 0.
         step_seconds: the part of it in training steps; None if unknown.

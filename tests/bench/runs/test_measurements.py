@@ -55,7 +55,8 @@ def test_training_never_notices(parts, measured, tmp_path, method):
     after_plain = states()
     run(request_of(parts, method))
     assert states() == after_plain
-    assert plain.measurements is None
+    assert set(plain.measurements or {}) == ({"average"} if method == "pats" else set())
+    assert all(row["steps"] for row in with_measurements.measurements["trace"])
     assert with_measurements.id == plain.id
     assert with_measurements.predictions == plain.predictions
     assert with_measurements.record == plain.record
@@ -147,3 +148,39 @@ def test_half_precision_is_measured_in_float32(parts, dtype):
     found = run(replace(requests["none", 0], batches=1)).measurements
     assert 0 < found["sensitivity"]["whole"]["gini"] < 1
     assert all(row["change"] >= 0 for row in found["norms"])
+
+
+def test_the_trace_counts_the_same_steps_in_every_method(measured):
+    traces = {method: result.measurements["trace"] for method, (result, _) in measured.items()}
+    size = sum(row["elements"] for row in measured["none"][0].measurements["norms"])
+    for trace in traces.values():
+        # Three batches, two epochs: six steps.
+        assert [(row["first"], row["last"], row["steps"]) for row in trace] == [
+            (step, step, [step]) for step in range(1, 7)
+        ]
+        assert all(sum(one["count"] for one in row["types"]) == size for row in trace)
+    assert traces["none"][0] == traces["pats"][0]  # no noise yet
+    assert traces["none"][0] != traces["noisytune"][0]
+    assert traces["none"][-1] != traces["pats"][-1]
+
+
+def test_the_average_is_what_the_last_checkpoint_holds(measured):
+    result, folder = measured["pats"]
+    state = torch.load(folder / "checkpoints" / "checkpoint-6" / "optimizer.pt", weights_only=True)["state"]
+    kept = [row["dither_sensitivity"] for row in state.values() if "dither_sensitivity" in row]
+    found = result.measurements["average"]
+    assert found["dtype"] == "float32"
+    assert len(found["tensors"]) == len(kept) > 5
+    exact = concentration(torch.cat([values.flatten() for values in kept]))
+    assert (found["whole"]["count"], found["whole"]["zeros"]) == (exact.count, exact.zeros)
+    assert found["whole"]["histogram"] == list(exact.histogram)
+    assert found["whole"]["mean"] == pytest.approx(exact.mean, rel=1e-9)
+    assert found["whole"]["gini"] == pytest.approx(exact.gini, abs=1e-9 + found["whole"]["gini_error"])
+    assert "average" not in measured["noisytune"][0].measurements
+
+
+def test_an_average_in_half_the_memory_says_so(parts):
+    requests = requests_of(*parts, "train.epochs=1", "pats.average=bfloat16", methods=METHODS)
+    found = run(requests["pats", 0]).measurements["average"]
+    assert found["dtype"] == "bfloat16"
+    assert 0 < found["whole"]["gini"] < 1

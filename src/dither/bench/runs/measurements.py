@@ -1,7 +1,8 @@
-"""What is measured of a run's weights at its end, for the analyses of the two papers.
+"""What is measured of a run's weights, for the analyses of the two papers.
 
 How far each type of parameter moved from its pretrained values (NoisyTune), and how sensitivity is spread
-(PATS). Training never notices: weights, scores and random states are those of a run without measurements.
+(PATS): at the end, while training, and in the moving averages that PATS kept. Training never notices:
+weights, scores and random states are those of a run without measurements.
 """
 
 import inspect
@@ -12,21 +13,22 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from dither.bench.runs.encoding import Encoded
+from dither.bench.runs.parameter_groups import Group, groups_of, in_order, untied
 from dither.bench.runs.request import RunRequest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dither.core.names import NamedParameter
+    from dither.attachment import Handle
+    from dither.bench.runs.trace import Trace
+    from dither.integrations.hf_trainer import NoiseCallback
     from dither.record import Record
-
-VECTORS, MATRICES = "vectors", "matrices"
-
-Group = tuple[str, str]  # a type of parameter, and its vectors or its matrices
 
 
 class Measurer:
-    """Measures one run. It keeps a copy of the starting weights on the CPU; without batches it does nothing.
+    """Measures one run. It keeps a copy of the starting weights on the CPU.
+
+    Without batches it keeps nothing, and measures what PATS kept alone.
 
     Args:
         request: the run; its `batches` says over how many batches sensitivity is measured.
@@ -36,40 +38,50 @@ class Measurer:
     def __init__(self, request: RunRequest, encoded: Encoded) -> None:
         self._request, self._encoded = request, encoded
         self._start: dict[str, Tensor] = {}
+        self._trace = _trace() if request.batches else None
+
+    @property
+    def callbacks(self) -> "tuple[Trace, ...]":
+        """What measures while training: of the Trainer, before the callback that adds noise."""
+        return () if self._trace is None else (self._trace,)
 
     def keep_start(self, model: Any) -> None:
         """Copy the weights of a model just loaded: pretrained, with the run's new head, before any noise."""
         if self._request.batches:
-            self._start = {row.name: row.parameter.detach().to("cpu", copy=True) for row in _untied(model)}
+            self._start = {row.name: row.parameter.detach().to("cpu", copy=True) for row in untied(model)}
 
-    def measure(self, trainer: Any, records: "Iterable[Record]") -> dict[str, Any] | None:
+    def measure(self, trainer: Any, noise: "NoiseCallback") -> dict[str, Any] | None:
         """Measure the Trainer's model as it is now.
 
         Args:
             trainer: after training.
-            records: of the noise that was added.
+            noise: the callback that added noise.
 
         Returns:
-            JSON values, or None where nothing was asked for. `norms`: for each type of parameter, vectors
-            and matrices apart, the norms ‖W_0‖ (start), ‖W_end‖ (end), ‖W_end − W_0‖ (change) and ‖noise‖.
-            `sensitivity`: over how many batches and rows; the concentration of the whole model, of each type
-            and of each tensor, the latter without histograms.
+            JSON values, or None where there is nothing to tell. Of a run with PATS: `average`, the
+            concentration of the moving averages that it kept (of the tensors that it noised), and their
+            `dtype`. Where batches were asked for: `norms`, for each type of parameter, vectors and matrices
+            apart, the norms ‖W_0‖ (start), ‖W_end‖ (end), ‖W_end − W_0‖ (change) and ‖noise‖; `sensitivity`:
+            over how many batches and rows, and the concentration; `trace`: `Trace.found`. A concentration is
+            told of the whole model, of each type and of each tensor, of the latter without histograms.
         """
-        if not self._request.batches:
-            return None
+        groups = groups_of(trainer.model)
+        found: dict[str, Any] = {}
+        if self._trace is not None:
+            found["norms"] = self._norms(trainer.model, groups, noise.records.values())
+            found["sensitivity"] = self._sensitivity(trainer, groups)
+            found["trace"] = self._trace.found
+        if noise.handle is not None and (average := _average(trainer.model, noise.handle, groups)):
+            found["average"] = average
+        return found or None
+
+    def _sensitivity(self, trainer: Any, groups: Mapping[str, Group]) -> dict[str, Any]:
         from dither.core.measured_sensitivity import mean_sensitivity
 
-        model = trainer.model
-        groups = _groups(model)
-        features = self._features()
-        batches = self._batches(model, features, trainer.args.device)
-        found = mean_sensitivity(model, batches)
-        size = self._request.recipe.batch_size
+        features, size = self._features(), self._request.recipe.batch_size
+        found = mean_sensitivity(trainer.model, self._batches(trainer.model, features, trainer.args.device))
         measured = {"batches": math.ceil(len(features) / size), "batch_size": size, "rows": len(features)}
-        return {
-            "norms": self._norms(model, groups, records),
-            "sensitivity": {"asked": self._request.batches, **measured, **_concentrations(found, groups)},
-        }
+        return {"asked": self._request.batches, **measured, **_concentrations(found, groups)}
 
     def _features(self) -> list[dict[str, Any]]:
         """The first inputs of the train splits, in their own order: the same for every method and seed."""
@@ -95,7 +107,7 @@ class Measurer:
 
         noise = _noise_squares(records)
         sums: dict[Group, WeightChange] = {}
-        for row in _untied(model):
+        for row in untied(model):
             change = weight_change(self._start[row.name], row.parameter, noise=noise.get(row.name, 0.0))
             group = groups[row.name]
             sums[group] = sums.get(group, WeightChange()) + change
@@ -112,8 +124,30 @@ class Measurer:
                 "relative_norm_change": found.norm_change,
                 "relative_noise": found.relative_noise,
             }
-            for (kind, shape), found in _in_order(sums)
+            for (kind, shape), found in in_order(sums)
         ]
+
+
+def _trace() -> "Trace":
+    from dither.bench.runs.trace import Trace
+
+    return Trace()
+
+
+def _average(model: "nn.Module", handle: "Handle", groups: Mapping[str, Group]) -> dict[str, Any] | None:
+    """The concentration of PATS's moving averages as they are; None where it kept none."""
+    from dither.core.sharding import is_sharded
+    from dither.steps import AVERAGE
+
+    kept: dict[str, Any] = {}
+    for row in untied(model):
+        average = handle.optimizer.state.get(row.parameter, {}).get(AVERAGE)
+        if average is not None:
+            kept[row.name] = average.full_tensor() if is_sharded(average) else average
+    if not kept:
+        return None
+    dtypes = sorted({str(values.dtype).removeprefix("torch.") for values in kept.values()})
+    return {"dtype": ", ".join(dtypes), **_concentrations(kept, groups)}
 
 
 def _concentrations(found: "Mapping[str, Tensor]", groups: Mapping[str, Group]) -> dict[str, Any]:
@@ -131,7 +165,7 @@ def _concentrations(found: "Mapping[str, Tensor]", groups: Mapping[str, Group]) 
         "whole": asdict(sum(sketches.values(), Sketch.empty()).concentration()),
         "types": [
             {"type": kind, "shape": shape, **asdict(sketch.concentration())}
-            for (kind, shape), sketch in _in_order(sketches)
+            for (kind, shape), sketch in in_order(sketches)
         ],
         "tensors": tensors,
     }
@@ -146,25 +180,3 @@ def _noise_squares(records: "Iterable[Record]") -> dict[str, float]:
                 energy = (row.effective or 0.0) ** 2 * math.prod(row.shape)
                 squares[row.name] = squares.get(row.name, 0.0) + energy
     return squares
-
-
-def _untied(model: "nn.Module") -> "list[NamedParameter]":
-    from dither.core.names import named_parameters
-
-    return [row for row in named_parameters(model) if row.tied_to is None]
-
-
-def _groups(model: "nn.Module") -> dict[str, Group]:
-    from dither.core.parameter_types import parameter_types
-
-    rows = _untied(model)
-    types = parameter_types(row.name for row in rows)
-    return {row.name: (types[row.name], VECTORS if row.parameter.dim() < 2 else MATRICES) for row in rows}
-
-
-def _in_order(found: Mapping[Group, Any]) -> list[tuple[Group, Any]]:
-    """By the order of types, matrices first."""
-    from dither.core.parameter_types import TYPES
-
-    places = {kind: place for place, kind in enumerate(TYPES)}
-    return sorted(found.items(), key=lambda item: (places.get(item[0][0], len(places)), item[0]))

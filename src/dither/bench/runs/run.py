@@ -34,7 +34,9 @@ def run(request: RunRequest) -> RunResult:
     clock = time.perf_counter()
     encoded = encode(request)
     measurer = Measurer(request, encoded)
-    trainer, callback, stopwatch = make_trainer(request, encoded, loaded=measurer.keep_start)
+    trainer, callback, stopwatch = make_trainer(
+        request, encoded, loaded=measurer.keep_start, measuring=measurer.callbacks
+    )
     resume = newest_checkpoint(request)
     trainer.train(resume_from_checkpoint=resume)
     history = [row for row in trainer.state.log_history if "loss" in row or "train_loss" in row]
@@ -53,7 +55,7 @@ def run(request: RunRequest) -> RunResult:
         predictions=predictions,
         history=history,
         record={family: row.to_json() for family, row in callback.records.items()} or None,
-        measurements=measurer.measure(trainer, callback.records.values()),
+        measurements=measurer.measure(trainer, callback),
         environment=environment(request.spec.threads),
         seconds=time.perf_counter() - clock,
         step_seconds=stopwatch.seconds,

@@ -25,7 +25,11 @@ def require_tensorboard() -> None:
 
 
 def make_trainer(
-    request: RunRequest, encoded: Encoded, *, loaded: Callable[[Any], None] = lambda model: None
+    request: RunRequest,
+    encoded: Encoded,
+    *,
+    loaded: Callable[[Any], None] = lambda model: None,
+    measuring: Sequence[Any] = (),
 ) -> tuple[Any, Any, Any]:
     """A Trainer with everything the run needs, the callback that adds the noise, and the one that times.
 
@@ -33,6 +37,7 @@ def make_trainer(
         request: the run.
         encoded: its data.
         loaded: called with each model that the Trainer loads, before any noise and any checkpoint.
+        measuring: callbacks that see each step before the noise.
     """
     import torch
     from transformers import PrinterCallback, Trainer
@@ -60,7 +65,7 @@ def make_trainer(
         args=arguments,
         train_dataset=_joined([encoded.features[split] for split in learned.train_splits]),
         data_collator=HEADS[learned.head].collator(tokenizer),
-        callbacks=[callback, stopwatch],
+        callbacks=[*measuring, callback, stopwatch],
     )
     if not request.progress:
         trainer.remove_callback(PrinterCallback)  # it prints every log entry
