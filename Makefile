@@ -61,7 +61,7 @@ $(PY):
 $(DEMO): $(SOURCES) | $(PY)
 	@echo "Installing dither and what the demo needs into $(VENV), once: about 0.4 GB to fetch,"
 	@echo "1.5 GB on disk, one to five minutes (several GB where pip picks a torch with CUDA: see make help)."
-	@$(PIP) --editable '.[bench]'
+	@$(PIP) --editable '.[report]'
 	@echo "$(CURDIR)" > $@
 
 $(DEV): $(SOURCES) | $(PY)

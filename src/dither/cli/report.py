@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, say where it is."""
+    from dither.report import require_parts
+
+    require_parts()
     from dither.report.files import write_figures, write_page
 
     page = compose(args.folder, peek=args.peek)
@@ -79,7 +82,7 @@ def compose(folder: str, *, peek: bool = False) -> "Page":
     from dither.report.repeat import repeat
     from dither.report.runs import runs
 
-    comparison = look(folder)
+    comparison = look(folder, peek=peek)
     failed = failures(comparison.results)  # the runs' own section lists them all
     plan, results = comparison.experiment, comparison.results
     assert plan is not None, "a comparison from `look` has its experiment"
@@ -157,7 +160,7 @@ def _provenance(folder: str, plan: "Experiment") -> "Provenance":
     from dither.results import Ledger
 
     with Ledger.read(folder) as ledger:
-        looks, extensions = ledger.looks, ledger.extensions
+        starts, looks, extensions = ledger.starts, ledger.looks, ledger.extensions
     search = Path(folder) / "search"
     tuned = [read_selection(search).sentence] if search.is_dir() else []
-    return Provenance(plan, looks=looks, extensions=extensions, tuned=tuned)
+    return Provenance(plan, starts=starts, looks=looks, extensions=extensions, tuned=tuned)

@@ -5,6 +5,7 @@ from typing import Any
 import altair as alt
 
 from dither.report.content import Column, Figure, Row, Table
+from dither.report.findings import LABELS
 from dither.report.style import GAIN, LOSS, NOTHING, base, spec
 from dither.report.values import finite
 from dither.stats import Analysis, Comparison
@@ -13,6 +14,7 @@ from dither.stats import Table as Effects
 _EFFECTS = (
     Column("task", "task"),
     Column("method", "method"),
+    Column("verdict", "verdict"),
     Column("plain", "plain", ".2f"),
     Column("plain_sd", "its sd", ".2f"),
     Column("score", "method's score", ".2f"),
@@ -26,7 +28,7 @@ _EFFECTS = (
     Column("wins", "wins", "d"),
     Column("ties", "ties", "d"),
     Column("losses", "losses", "d"),
-    Column("verdict", "verdict"),
+    Column("why", "in full"),
 )
 
 
@@ -54,7 +56,7 @@ def outcomes(analysis: Analysis) -> Figure:
     total = {
         name: sum(row["pairs"] for row in rows if row["outcome"] == name) for name in ("win", "tie", "loss")
     }
-    words = f"{total['win']} wins, {total['tie']} ties and {total['loss']} losses over all methods and tasks."
+    words = f"Over all methods and tasks: wins {total['win']}, ties {total['tie']}, losses {total['loss']}."
     order = ", ".join(name for name in analysis.methods if name != analysis.baseline)
     return Figure(table, spec(bars, height=alt.Step(14)), f"{words} Bars of a task, from above: {order}.")
 
@@ -88,5 +90,6 @@ def _full_row(row: Comparison) -> Row:
         "wins": row.wins,
         "ties": row.ties,
         "losses": row.losses,
-        "verdict": row.verdict.text,
+        "verdict": LABELS[row.verdict.kind],
+        "why": row.verdict.text,
     }

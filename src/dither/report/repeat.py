@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dither.report.content import Column, Section, Table
-from dither.results import Experiment, Extension, Look, RunResult
+from dither.results import Experiment, Extension, Look, RunResult, Start
 from dither.stats import Analysis
 
 _KEYS = (Column("what", "what"), Column("value", "value"))
@@ -29,14 +29,14 @@ class Provenance:
 
     Args:
         experiment: the plan.
-        starts: when each command began and what it was, oldest first; empty where none was recorded.
+        starts: of commands that made runs, oldest first; empty where none was recorded.
         looks: at the results.
         extensions: of the plan.
         tuned: how settings were chosen, in sentences; empty where nothing was.
     """
 
     experiment: Experiment
-    starts: Sequence[tuple[str, str]] = ()
+    starts: Sequence[Start] = ()
     looks: Sequence[Look] = ()
     extensions: Sequence[Extension] = ()
     tuned: Sequence[str] = ()
@@ -44,7 +44,7 @@ class Provenance:
     @property
     def command(self) -> str:
         """The last command that made runs, else one that asks for the same."""
-        return self.starts[-1][1] if self.starts else _asked(self.experiment)
+        return self.starts[-1].command if self.starts else _asked(self.experiment)
 
 
 def repeat(provenance: Provenance, results: Sequence[RunResult], analysis: Analysis | None) -> Section:
@@ -137,9 +137,13 @@ def _leaves(path: str, value: Any) -> Iterable[tuple[str, str]]:
 
 
 def _history(provenance: Provenance) -> Iterable[Mapping[str, Any]]:
-    rows = [(when, f"started: {command}") for when, command in provenance.starts]
+    rows = [(each.when, f"started with dither {each.version}: {each.command}") for each in provenance.starts]
     rows += [
-        (look.when, f"looked at: {look.runs} runs, {look.planned} seeds planned") for look in provenance.looks
+        (
+            each.when,
+            f"{'peeked' if each.peek else 'looked'} at {each.runs} runs, planned: {each.planned} seeds",
+        )
+        for each in provenance.looks
     ]
     for each in provenance.extensions:
         added = {"tasks": each.tasks, "methods": each.methods, "seeds": each.seeds}

@@ -18,6 +18,9 @@ from dither.stats.formats import interval_text, signed
 DOTS_AT_MOST = 200
 """Above so many dots a picture shows where the middle half and the middle four fifths of them lie."""
 
+SUMMED_UP = 3
+"""A picture with more lines than these is summed up by its first."""
+
 _LOOKS = {
     "better": (GAIN, "triangle-up"),
     "worse": (LOSS, "triangle-down"),
@@ -128,12 +131,19 @@ def _figure(title: str, what: str, lines: Iterator[_Line], domain: _Domain, *, w
         Column("verdict", "verdict"),
     )
     table = Table(slug("difference", title), title, columns, tuple(rows))
-    words = (
-        f"{name} {signed(row.difference)} ({interval_text(row.interval)}), {LABELS[row.verdict.kind]}"
-        for name, row, _ in known
-    )
     chart = _chart([name for name, _, _ in known], domain, summed=summed)
-    return Figure(table, chart, f"{'; '.join(words)}.", wide=wide)
+    return Figure(table, chart, _summary(known), wide=wide)
+
+
+def _summary(lines: Sequence[_Line]) -> str:
+    """Every line where they are few, else the first and how many are resolved."""
+    words = [
+        f"{name} {signed(row.difference)} ({interval_text(row.interval)}), {LABELS[row.verdict.kind]}"
+        for name, row, _ in lines
+    ]
+    resolved = sum(row.verdict.resolved for _, row, _ in lines)
+    few = len(words) <= SUMMED_UP
+    return f"{'; '.join(words if few else words[:1])}. Resolved: {resolved} of {len(words)} lines."
 
 
 def _row(

@@ -113,7 +113,7 @@
     const fitted = structuredClone(config);
     fitted.axis.labelLimit = fitted.legend.labelLimit = limit;
     fitted.axis.titleLimit = 0.9 * width;
-    fitted.legend.columns = Math.max(1, Math.floor(width / 150));
+    fitted.legend.columns = Math.max(1, Math.floor((width - limit) / 150));
     return fitted;
   }
 
