@@ -53,6 +53,19 @@ def look(out: str | Path, *, record: bool = True, peek: bool = False) -> Compari
     return replace(comparison, warnings=(*comparison.warnings, *unrecorded))
 
 
+def peek_at(ledger: Ledger) -> Comparison:
+    """Analyse the runs so far of a ledger that is open for writing, and record that somebody looked.
+
+    Raises:
+        LedgerError: the look cannot be recorded; nothing is shown then.
+        ValueError: the ledger has no plain runs to compare with.
+    """
+    comparison, new = _seen(ledger, peek=True)
+    if new:
+        ledger.record_look(peek=new.peek)
+    return comparison
+
+
 def against(comparison: Comparison, reference: str, arms: Sequence[str]) -> Analysis:
     """The same runs with another arm as what the others are compared with.
 

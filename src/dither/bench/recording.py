@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dither.bench.data.loading import TaskData
 from dither.bench.effort import Effort
@@ -19,6 +20,7 @@ from dither.bench.runs.training import require_tensorboard
 from dither.results import Ledger, RunResult
 
 Progress = Callable[[RunResult | None, int, int], None]
+Visit = Callable[[Ledger], None]
 
 
 def make_runs(
@@ -31,6 +33,8 @@ def make_runs(
     margin: float | None = None,
     tensorboard: bool = False,
     progress: Progress = lambda result, done, total: None,
+    visit: Visit = lambda ledger: None,
+    pulses: str | None = None,
     command: str | None = None,
 ) -> Effort | None:
     """Make the runs of a plan that its output folder does not hold yet.
@@ -49,6 +53,8 @@ def make_runs(
             folder keeps the one that it was made with.
         tensorboard: write curves below `out/tensorboard`.
         progress: called with each result, the number of runs done and of all.
+        visit: called with the open ledger, before the first run and after each that is recorded.
+        pulses: folder in which runs of this machine tell how far they are; None where nobody asks.
         command: what was typed; recorded as a start where there are runs to make.
 
     Returns:
@@ -75,13 +81,14 @@ def make_runs(
     if not group.leads:
         follow(plan.requests(), group)
         return None
-    requests = list(plan.requests())
+    requests = [replace(request, pulses=pulses) for request in plan.requests()]
     if tensorboard:
         requests = [_with_curves(request, Path(out)) for request in requests]
     with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
         if command is not None and not {one.spec.id for one in requests} <= set(ledger.finished_ids()):
             ledger.record_start(command)
-        return record_runs(ledger, requests, data=plan.data, jobs=jobs, executor=executor, progress=progress)
+        options: dict[str, Any] = {"jobs": jobs, "executor": executor, "progress": progress, "visit": visit}
+        return record_runs(ledger, requests, data=plan.data, **options)
 
 
 def record_runs(
@@ -92,6 +99,7 @@ def record_runs(
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress = lambda result, done, total: None,
+    visit: Visit = lambda ledger: None,
 ) -> Effort | None:
     """Make those of the runs that an open ledger does not hold, and record each when it is finished.
 
@@ -102,6 +110,7 @@ def record_runs(
         jobs: as in `make_runs`, like the others.
         executor: likewise.
         progress: likewise.
+        visit: likewise.
 
     Returns:
         As `make_runs`.
@@ -114,6 +123,7 @@ def record_runs(
     there = set(ledger.finished_ids())
     missing = [request for request in requests if request.spec.id not in there]
     done = len(requests) - len(missing)
+    visit(ledger)
     progress(None, done, len(requests))
     # Closing ends what runs, also when recording failed.
     with closing(_executed(missing, data, group, jobs=jobs, executor=executor)) as results:
@@ -121,6 +131,7 @@ def record_runs(
             ledger.add(result)
             made.append(result.without_predictions())
             progress(result, done + len(made), len(requests))
+            visit(ledger)
     if executor or not made:
         return None
     lanes = min(jobs, len(made))

@@ -20,6 +20,7 @@ examples:
   dither compare glue/rte --model ./my-encoder --data-dir ./data --train-fraction 0.1,0.2,0.5,1.0 \\
       --out runs/rte-low-data
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --out runs/glue --plan
+  dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --out runs/glue --watch
   dither compare my-task.toml --model ./my-encoder --out runs/mine --json
   dither compare glue/rte --model /shared/encoder --out runs/rte --executor ray --address auto \\
       --gpus-per-run 0.25
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     options.add_runs(parser, seeds="0-8")
     options.add_plan(parser)
+    options.add_watch(parser)
     options.add_margin(parser)
     options.add_output(parser)
 
@@ -40,11 +42,13 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.bench.plans.settings import parse_seeds
     from dither.cli.estimates import print_downloads, print_plan
+    from dither.cli.progress import watches
     from dither.cli.runs import make_missing, plan_asked
     from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
-    Rule(margin=args.margin)  # a bad margin is found before the runs
+    Rule(margin=args.margin)  # bad options are found before the runs
+    watches(args)
     executor = None if args.plan else options.executor(args)
     asked = options.tasks(args), args.model, options.methods(args), parse_seeds(args.seeds)
     if args.plan and print_downloads(args, *asked):

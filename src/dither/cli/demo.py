@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default=SEEDS, metavar="SEEDS", help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="runs at a time (default: cores)")
     options.add_output(parser)
-    parser.set_defaults(threads=1, margin=None, tensorboard=False)
+    parser.set_defaults(threads=1, margin=None, tensorboard=False, watch=False, peek=False)
 
 
 def run(args: argparse.Namespace) -> int:

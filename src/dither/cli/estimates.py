@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dither.cli import options
 from dither.cli.tables import new_table, open_console, print_json, standard
+from dither.stats.formats import duration, run_counts
 
 if TYPE_CHECKING:
     from dither.bench.plans.estimate import Estimate
@@ -40,7 +41,10 @@ def print_downloads(
         print_json(standard({"downloads": needs, "detectable": None if sight is None else _sight(sight)}))
         return True
     console = open_console()
-    lines = [f"{_counts(loaded, methods, seeds)} of {model}", "To be downloaded first, so nothing is timed:"]
+    lines = [
+        f"{run_counts(loaded, methods, seeds)} of {model}",
+        "To be downloaded first, so nothing is timed:",
+    ]
     for row in missing:
         size = "size not known: the Hub does not answer" if row.size is None else _size(row.size)
         lines.append(f"  {row.what} ({size})")
@@ -70,12 +74,12 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
         return 0
     console = open_console()
     there = f", of which {found.recorded} are recorded in {args.out}" if found.recorded else ""
-    runs = _counts(plan.tasks, list(plan.methods), plan.seeds)
+    runs = run_counts(plan.tasks, list(plan.methods), plan.seeds)
     console.print(f"{runs} of {plan.source.name}{there}", highlight=False, markup=False)
     console.print(_runs_table(found))
     console.print(
-        f"Time: about {_duration(found.seconds)} with {found.jobs} run{'s' * (found.jobs > 1)} at a time "
-        f"({_duration(found.run_seconds)} of runs).",
+        f"Time: about {duration(found.seconds)} with {found.jobs} run{'s' * (found.jobs > 1)} at a time "
+        f"({duration(found.run_seconds)} of runs).",
         highlight=False,
     )
     if args.executor == "ray":
@@ -85,12 +89,6 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     for text in prospect_lines(sight):
         console.print(text, highlight=False, markup=False)
     return 0
-
-
-def _counts(tasks: Sequence[Any], methods: Sequence[str], seeds: Sequence[int]) -> str:
-    sizes = {"task": len(tasks), "arm": len(methods), "seed": len(seeds)}
-    counts = " × ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in sizes.items())
-    return f"{counts} = {len(tasks) * len(methods) * len(seeds)} runs"
 
 
 def prospect_lines(sight: "Prospect | None") -> list[str]:
@@ -139,7 +137,7 @@ def _runs_table(found: "Estimate") -> Any:
             f"{row.steps:,}",
             f"{row.evaluated:,}",
             _range(steps, lambda value: f"{1000 * value:.0f} ms"),
-            _range(sorted(row.seconds.values()), _duration),
+            _range(sorted(row.seconds.values()), duration),
         )
     return table
 
@@ -147,20 +145,6 @@ def _runs_table(found: "Estimate") -> Any:
 def _range(values: Sequence[float], write: Any) -> str:
     low, high = write(values[0]), write(values[-1])
     return low if low == high else f"{low} – {high}"
-
-
-def _duration(seconds: float) -> str:
-    """Two units at most.
-
-    Example:
-        >>> _duration(4.2), _duration(75), _duration(8000), _duration(400000)
-        ('4 s', '1 min 15 s', '2 h 13 min', '4 d 15 h')
-    """
-    whole = round(seconds)
-    for name, length, below, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= length:
-            return f"{whole // length} {name} {whole % length // part} {below}"
-    return f"{whole} s"
 
 
 def _size(count: int) -> str:

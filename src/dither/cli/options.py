@@ -143,6 +143,28 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_watch(parser: argparse.ArgumentParser, *, effects: bool = True) -> None:
+    """--watch, --peek.
+
+    Args:
+        parser: of the command.
+        effects: whether it has any to peek at.
+    """
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show the runs live on the terminal: the grid, what runs now, the time left; no effects",
+    )
+    parser.set_defaults(peek=False)
+    if effects:
+        parser.add_argument(
+            "--peek",
+            action="store_true",
+            help="with --watch, show the differences so far when 2, 4, 8, ... seeds are complete; each time "
+            "counts as a look, which halves the level of the verdict",
+        )
+
+
 def add_margin(parser: argparse.ArgumentParser) -> None:
     """--margin."""
     parser.add_argument(

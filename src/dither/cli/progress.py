@@ -1,5 +1,6 @@
 """The progress of many runs on the terminal: how many, which, how long. Never how well: no peeking."""
 
+import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dither.bench.recording import Progress
     from dither.results import RunResult
+
+
+def watches(args: argparse.Namespace) -> bool:
+    """Whether the runs of a command are shown live: asked for, and there is a terminal.
+
+    Raises:
+        ValueError: effects shall be shown where nobody sees them.
+    """
+    from rich.console import Console
+
+    from dither.bench.group import Group
+
+    if args.peek and not args.watch:
+        raise ValueError("--peek is for --watch: add that, or leave --peek out")
+    if not Group.here().leads:
+        return False
+    terminal = Console(stderr=True).is_interactive
+    if args.peek and not terminal:
+        raise ValueError(
+            "--peek shows effects on the terminal, and standard error is none: they would count as looks "
+            "that nobody had; leave --peek out"
+        )
+    return bool(args.watch and terminal)
 
 
 @contextmanager

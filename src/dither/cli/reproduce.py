@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="output folder, new or of this reproduction")
     options.add_plan(parser)
+    options.add_watch(parser)
     options.add_data(parser)
     options.add_settings(parser)
     options.add_execution(parser)
@@ -58,12 +59,14 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.bench.plans.settings import checked_recipe, parse_seeds, parse_settings
     from dither.cli.estimates import print_downloads, print_plan
+    from dither.cli.progress import watches
     from dither.cli.runs import make_missing, plan_of
     from dither.stats import Rule
 
     if args.list or args.experiment is None:
         return _list(args)
-    Rule(margin=args.margin)  # a bad margin is found before the runs
+    Rule(margin=args.margin)  # bad options are found before the runs
+    watches(args)
     experiment = load_reproduction(args.experiment)
     if args.out is None and not args.plan:
         raise ValueError("--out is missing: name the output folder; or --plan, which writes nothing")

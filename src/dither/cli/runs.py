@@ -1,7 +1,8 @@
 """What commands with a plan of many runs share: the plan of their options, and making its runs."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dither.cli import options
@@ -51,17 +52,27 @@ def make_missing(
 ) -> "Effort | None":
     """Make the runs that the output folder does not hold yet, with progress on standard error."""
     from dither.bench.recording import make_runs
-    from dither.cli.progress import run_progress
 
-    with run_progress() as progress:
-        return make_runs(
-            plan,
-            args.out,
-            jobs=options.jobs(args),
-            executor=executor,
-            margin=args.margin,
-            kind=kind,
-            tensorboard=args.tensorboard,
-            progress=progress,
-            command=args.command,
-        )
+    with shown(args, plan, kind=kind, executor=executor) as execution:
+        return make_runs(plan, args.out, margin=args.margin, kind=kind, **execution)
+
+
+@contextmanager
+def shown(
+    args: argparse.Namespace, plan: "Plan", *, kind: str, executor: "Executor | None"
+) -> Iterator[dict[str, Any]]:
+    """Options of `make_runs` that say how runs are made, and that show them on the terminal."""
+    from dither.cli.progress import run_progress, watches
+
+    jobs = options.jobs(args)
+    execution = {"jobs": jobs, "executor": executor}
+    execution |= {"tensorboard": args.tensorboard, "command": args.command}
+    if not watches(args):
+        with run_progress() as progress:
+            yield {**execution, "progress": progress}
+        return
+    from dither.cli.watch import Place, watch
+
+    place = Place.of(jobs, elsewhere=executor is not None)
+    with watch(plan, kind=kind, place=place, peek=args.peek) as view:
+        yield {**execution, "progress": view.progress, "visit": view.visit, "pulses": view.folder}

@@ -36,31 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="batches, of the recipe's size and from the beginning of the train split, over which |w·g| is "
         "averaged (default: %(default)s)",
     )
+    options.add_watch(parser, effects=False)
     options.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the tables."""
     from dither.bench.group import Group
-    from dither.bench.sensitivity import analyse_runs, check_batches, make_measured_runs
+    from dither.bench.sensitivity import KIND, analyse_runs, check_batches, make_measured_runs
     from dither.cli.analyses import print_analyses
-    from dither.cli.progress import run_progress
-    from dither.cli.runs import plan_asked
+    from dither.cli.runs import plan_asked, shown
 
     check_batches(args.batches)  # before anything is loaded
     executor = options.executor(args)
     plan = plan_asked(args)
-    with run_progress() as progress:
-        make_measured_runs(
-            plan,
-            args.out,
-            batches=args.batches,
-            jobs=options.jobs(args),
-            executor=executor,
-            tensorboard=args.tensorboard,
-            progress=progress,
-            command=args.command,
-        )
+    with shown(args, plan, kind=KIND, executor=executor) as execution:
+        make_measured_runs(plan, args.out, batches=args.batches, **execution)
     if Group.here().leads:
         print_analyses(analyse_runs(args.out), as_json=args.json)
     return 0

@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_search(parser)
     options.add_plan(parser)
+    options.add_watch(parser)
     options.add_data(parser)
     options.add_settings(parser)
     options.add_execution(parser)
@@ -108,8 +109,10 @@ def run(args: argparse.Namespace) -> int:
     """Make the missing runs of a grid or a search, print what they tell."""
     from dither.bench.plans.names import spelled_arm
     from dither.bench.sweeps.parameters import parse_parameters
+    from dither.cli.progress import watches
 
     method = spelled_arm(args.method)
+    watches(args)
     parameters = parse_parameters(args.params, method)
     if args.search is None:
         for option in ("search_seeds", "held_out", "storage"):

@@ -139,10 +139,7 @@ def _leaves(path: str, value: Any) -> Iterable[tuple[str, str]]:
 def _history(provenance: Provenance) -> Iterable[Mapping[str, Any]]:
     rows = [(each.when, f"started with dither {each.version}: {each.command}") for each in provenance.starts]
     rows += [
-        (
-            each.when,
-            f"{'peeked' if each.peek else 'looked'} at {each.runs} runs, planned: {each.planned} seeds",
-        )
+        (each.when, f"{'peeked' if each.peek else 'looked'} at {each.runs} runs of {each.planned} seeds")
         for each in provenance.looks
     ]
     for each in provenance.extensions:

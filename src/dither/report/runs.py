@@ -10,6 +10,7 @@ from dither.report.content import Column, Figure, Section, Table
 from dither.report.style import base, method_scale, shape_scale, spec
 from dither.report.values import finite
 from dither.results import RunResult
+from dither.stats.formats import duration
 
 _EFFORT = (
     Column("task", "task"),
@@ -95,7 +96,7 @@ def _counted(results: Sequence[RunResult], failed: Sequence[RunResult]) -> str:
     steps = [(r.step_seconds, r.seconds) for r in results if r.step_seconds is not None]
     share = math.fsum(a for a, _ in steps) / (math.fsum(b for _, b in steps) or 1.0)
     diverged = sum("not finite" in (result.failure or "") for result in failed)
-    text = f"{len(results)} runs took {_duration(total)} of their processes"
+    text = f"{len(results)} runs took {duration(total)} of their processes"
     text += f", {100 * share:.0f} % of it in training steps. " if steps else ". "
     if not failed:
         return text + "None failed."
@@ -103,18 +104,6 @@ def _counted(results: Sequence[RunResult], failed: Sequence[RunResult]) -> str:
         f"{len(failed)} failed ({diverged} of them with a loss that is not finite): their scores stay in the "
         "means, and a second table shows the comparison without them."
     )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in the unit that people would say.
-
-    Example:
-        >>> _duration(42.0), _duration(5400.0)
-        ('42 s', '1.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _effort(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -10,7 +10,7 @@ from dither.report.arms import Arm, Row, by_key, mean, part_of, parts_in_order, 
 from dither.report.content import Column, Figure, Table
 from dither.report.style import INK, base, slug, spec
 
-SCHEME = "viridis"  # rises in lightness, so it is read without colours too
+SCHEME: Literal["viridis"] = "viridis"  # rises in lightness, so it is read without colours too
 CELLS = (Column("part", "part"), Column("type", "type of parameter"))
 ELEMENTS = Column("elements", "elements", ",d")
 RUNS = Column("runs", "runs", "d")

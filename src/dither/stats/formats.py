@@ -45,3 +45,29 @@ def spread(mean: float, deviation: float) -> str:
 def p_text(value: float) -> str:
     """Three decimals."""
     return number(value, ".3f")
+
+
+def duration(seconds: float) -> str:
+    """Two units at most.
+
+    Example:
+        >>> duration(4.2), duration(75), duration(8000), duration(400000)
+        ('4 s', '1 min 15 s', '2 h 13 min', '4 d 15 h')
+    """
+    whole = round(seconds)
+    for name, length, below, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= length:
+            return f"{whole // length} {name} {whole % length // part} {below}"
+    return f"{whole} s"
+
+
+def run_counts(tasks: Sequence[object], methods: Sequence[str], seeds: Sequence[int]) -> str:
+    """How many runs there are, and of what.
+
+    Example:
+        >>> run_counts(["glue/rte"], ["none", "pats"], [0, 1, 2])
+        '1 task × 2 arms × 3 seeds = 6 runs'
+    """
+    sizes = {"task": len(tasks), "arm": len(methods), "seed": len(seeds)}
+    counts = " × ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in sizes.items())
+    return f"{counts} = {len(tasks) * len(methods) * len(seeds)} runs"

@@ -22,6 +22,7 @@ from dither.bench.compare import look
 from dither.bench.executors import RunError, ray_cluster
 from dither.bench.executors.ray_cluster import ray_executor
 from dither.bench.recording import make_runs
+from dither.bench.runs.pulse import read_pulses
 from dither.results import Ledger, RunResult
 
 PATIENCE = 120  # seconds for what takes one or two when the machine is idle
@@ -109,13 +110,16 @@ def test_a_node_killed_in_the_middle_changes_nothing(cluster, films, tmp_path, c
             killers.append(threading.Thread(target=kill, args=[cluster.node()]))
             killers[0].start()
 
-    executor = ray_executor(address=cluster.address)
-    make_runs(plan, tmp_path / "ray", executor=executor, progress=after_each)
+    executor, pulses = ray_executor(address=cluster.address), tmp_path / "pulses"
+    pulses.mkdir()
+    make_runs(plan, tmp_path / "ray", executor=executor, progress=after_each, pulses=str(pulses))
     killers[0].join()
     make_runs(plan, tmp_path / "sequential", jobs=1)
     assert len([one for one in caplog.messages if "was lost with its worker and is made again" in one]) == 1
     runs, analysis = table(tmp_path / "ray")
     assert len(runs) == 6
+    assert read_pulses(pulses).keys() == runs.keys()
+    assert all(pulse.steps == 0 for pulse in read_pulses(pulses).values())  # nodes write nothing there
     assert (runs, analysis) == table(tmp_path / "sequential")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.ray_connection import connected, require_cluster, require_ray
 from dither.bench.executors.ray_node import software, travelling_task
+from dither.bench.runs.pulse import Pulse
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.task import Task
 from dither.results import RunResult
@@ -132,9 +133,12 @@ def _results(
             # No more than there is room for: a long queue would be lost from sight.
             while pending and len(running) < min(room, jobs or room):
                 attempt = pending.popleft()
-                spec = attempt.request.spec
+                request, spec = attempt.request, attempt.request.spec
+                if request.pulses is not None:  # a node has no such folder: all that is told is the start
+                    Pulse.now().write(request.pulses, spec.id)
                 sized = task.options(num_cpus=spec.threads, name=str(spec))
-                running[sized.remote([ray.put(attempt.request)], wanted, share.gpus)] = attempt
+                sent = ray.put(replace(request, pulses=None))
+                running[sized.remote([sent], wanted, share.gpus)] = attempt
             outcomes = [(running.pop(ref), _outcome(ref)) for ref in _ended(list(running))]
             # Results first, so that an error does not take with it what is finished.
             yield from (outcome for _, outcome in outcomes if isinstance(outcome, RunResult))

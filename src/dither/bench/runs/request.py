@@ -22,6 +22,7 @@ class RunRequest:
         progress: show the Trainer's progress bar.
         batches: of train rows on which sensitivity is measured at the end; 0 measures nothing.
         encoded: folder of the task's data, tokenised already (`dither.bench.runs.shared_data`), or None.
+        pulses: folder in which the run tells how far it is (`dither.bench.runs.pulse`), or None.
     """
 
     spec: RunSpec
@@ -33,6 +34,7 @@ class RunRequest:
     progress: bool = False
     batches: int = 0
     encoded: str | None = None
+    pulses: str | None = None
 
     @property
     def recipe(self) -> Recipe:

@@ -42,12 +42,14 @@ def make_trainer(
     import torch
     from transformers import PrinterCallback, Trainer
 
+    from dither.bench.runs.reporter import Reporter
     from dither.bench.runs.stopwatch import Stopwatch
     from dither.integrations.hf_trainer import NoiseCallback
     from dither.methods.registry import create_method
 
     method = create_method(base_of(request.spec.method), **request.spec.method_settings)
     callback, stopwatch = NoiseCallback(method), Stopwatch()
+    reporters = [Reporter(request.pulses, request.spec.id)] if request.pulses is not None else []
     learned = request.task.learned
     tokenizer = load_tokenizer(request.source)
     arguments = _arguments(request, torch.cuda.is_available())
@@ -65,7 +67,7 @@ def make_trainer(
         args=arguments,
         train_dataset=_joined([encoded.features[split] for split in learned.train_splits]),
         data_collator=HEADS[learned.head].collator(tokenizer),
-        callbacks=[*measuring, callback, stopwatch],
+        callbacks=[*measuring, callback, stopwatch, *reporters],
     )
     if not request.progress:
         trainer.remove_callback(PrinterCallback)  # it prints every log entry

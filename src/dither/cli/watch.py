@@ -1,0 +1,201 @@
+"""`--watch`: the runs of a plan, live on the terminal; effects only with `--peek`, each time as a look."""
+
+import math
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+
+from dither.bench.compare import BASELINE, Comparison, peek_at
+from dither.bench.group import Group
+from dither.bench.runs.pulse import forget, read_pulses
+from dither.cli.grid import picture
+from dither.cli.snapshot import DONE, FAILED, RUNNING, Effect, Running, Snapshot, time_left
+from dither.results import Ledger, RunResult, RunSpec, count_looks
+from dither.stats import Rule
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleOptions, RenderResult
+
+    from dither.bench.plans.plan import Plan
+
+_FRAMES = 4  # a second
+_IDLE = "The next runs are about to start."
+_HIDDEN = "Effects stay hidden until all runs are done."
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are made.
+
+    Attributes:
+        name: for people.
+        lanes: runs at a time; None where that is seen only while they run.
+    """
+
+    name: str
+    lanes: int | None
+
+    @classmethod
+    def of(cls, jobs: int, *, elsewhere: bool) -> "Place":
+        """Of runs in this machine's processes, those that were started together, or elsewhere: on Ray."""
+        if elsewhere:
+            return cls("on Ray", None)
+        if (size := Group.here().size) > 1:
+            return cls(f"{size} processes together", 1)
+        return cls(f"{jobs} process{'es' * (jobs != 1)}", jobs)
+
+
+@contextmanager
+def watch(plan: "Plan", *, kind: str, place: Place, peek: bool) -> "Iterator[Watch]":
+    """Show the runs of a plan until the end of the block, and leave nothing of it on the terminal.
+
+    Args:
+        plan: whose runs are made.
+        kind: of experiment.
+        place: where runs are made.
+        peek: show effects, too, at the moments of `is_time_to_peek`.
+    """
+    with tempfile.TemporaryDirectory(prefix="dither-pulses-", ignore_cleanup_errors=True) as folder:
+        view = Watch(plan, kind, place, folder, peek=peek)
+        console = Console(stderr=True)
+        with Live(get_renderable=lambda: view, console=console, refresh_per_second=_FRAMES, transient=True):
+            yield view
+
+
+class Watch:
+    """What is known of the runs while they are made.
+
+    Args:
+        plan: whose runs are made.
+        kind: of experiment.
+        place: where runs are made.
+        folder: of the pulses.
+        peek: show effects, too.
+    """
+
+    def __init__(self, plan: "Plan", kind: str, place: Place, folder: str, *, peek: bool) -> None:
+        self._title, self._place, self.folder, self._peek = f"{kind}, {plan.source.name}", place, folder, peek
+        self._tasks, self._methods = [task.name for task in plan.tasks], list(plan.methods)
+        self._seeds, self._specs = plan.seeds, {one.spec.id: one.spec for one in plan.requests()}
+        self._began, self._lock = time.monotonic(), Lock()
+        self._states: dict[tuple[str, str, int], str] = {}
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self._notes, self._effects = [_HIDDEN], list[Effect]()
+        self._whole = -1
+
+    def progress(self, result: RunResult | None, done: int, total: int) -> None:
+        """A run is done: `dither.bench.recording.Progress`."""
+        if result is not None:
+            forget(self.folder, result.id)
+            self._add(result)
+
+    def visit(self, ledger: Ledger) -> None:
+        """See what the ledger holds before the first run; after a run, peek if it is time to."""
+        if before := self._whole < 0:
+            for result in ledger.results():
+                self._add(result)
+        whole = sum(self._is_whole(seed) for seed in self._seeds)
+        grown, self._whole = not before and whole > self._whole, whole
+        if self._peek and grown and is_time_to_peek(whole, len(self._seeds)):
+            self._show(peek_at(ledger))
+        elif self._peek and before:
+            self._notes = [self._announced(count_looks(ledger.looks))]
+
+    def _announced(self, looks: int) -> str:
+        """When effects will be seen, and what that costs."""
+        planned = len(self._seeds)
+        moments = [whole for whole in range(self._whole + 1, planned) if is_time_to_peek(whole, planned)]
+        if not moments:
+            return f"{_HIDDEN} So few seeds are left that no peek comes before."
+        level = Rule(looks=looks + len(moments) + 1).level
+        return (
+            f"Effects stay hidden but for peeks, at {', '.join(map(str, moments))} complete seeds. Each is a "
+            f"look: after all of them the verdict is at p < {level:g}."
+        )
+
+    def _add(self, result: RunResult) -> None:
+        with self._lock:
+            spec = result.spec
+            self._states[spec.task, spec.method, spec.seed] = FAILED if result.status == "failed" else DONE
+            self._seconds[spec.task].append(result.seconds)
+
+    def _is_whole(self, seed: int) -> bool:
+        return all((task, method, seed) in self._states for task in self._tasks for method in self._methods)
+
+    def _show(self, seen: Comparison) -> None:
+        rule, after = seen.analysis.rule, replace(seen.analysis.rule, looks=seen.looks + 1)
+        with self._lock:
+            effects = [
+                Effect(row.task, row.method, row.difference, row.interval, row.pairs)
+                for row in seen.analysis.all_runs.comparisons
+                if row.method != BASELINE and row.pairs
+            ]
+            self._effects = sorted(effects, key=lambda one: self._tasks.index(one.task))
+            self._notes = [
+                f"Effects at {self._whole} of {len(self._seeds)} complete seeds: points against plain, "
+                f"{100 * rule.confidence:g} % intervals.",
+                f"Looks so far: {seen.looks}. Each update is a look: the verdict will be at p < "
+                f"{after.level:g}.",
+            ]
+
+    def snapshot(self) -> Snapshot:
+        """The state of this moment."""
+        with self._lock:
+            states, seconds = dict(self._states), {task: list(some) for task, some in self._seconds.items()}
+            effects, notes = list(self._effects), list(self._notes)
+        running = [one for one in self._running() if (one.task, one.method, one.seed) not in states]
+        states |= {(one.task, one.method, one.seed): RUNNING for one in running}
+        waiting = [spec.task for spec in self._specs.values() if _key(spec) not in states]
+        return Snapshot(
+            title=self._title,
+            tasks=self._tasks,
+            methods=self._methods,
+            seeds=self._seeds,
+            states=states,
+            running=running,
+            place=self._place.name,
+            elapsed=time.monotonic() - self._began,
+            left=time_left(waiting, running, seconds, self._place.lanes or len(running) or None),
+            idle=_IDLE if waiting else "",
+            notes=notes,
+            effects=effects,
+        )
+
+    def _running(self) -> list[Running]:
+        now, found = time.time(), []
+        for run_id, pulse in read_pulses(self.folder).items():
+            spec = self._specs.get(run_id)
+            if spec is not None:
+                loss, seconds = pulse.loss, max(0.0, now - pulse.began)
+                found.append(Running(*_key(spec), pulse.step, pulse.steps, loss, seconds))
+        return sorted(found, key=lambda one: -one.seconds)
+
+    def __rich_console__(self, console: Console, options: "ConsoleOptions") -> "RenderResult":
+        yield from picture(
+            self.snapshot(), options.max_width, console.size.height, ascii_only=options.ascii_only
+        )
+
+
+def is_time_to_peek(whole: int, planned: int) -> bool:
+    """Whether effects are shown when so many seeds are complete, in all tasks and arms.
+
+    Each look halves the level of the next one, so there are few: when the number of complete seeds has
+    doubled. One pair has no interval, and the complete plan has its table.
+
+    Example:
+        >>> [whole for whole in range(1, 21) if is_time_to_peek(whole, 20)]
+        [2, 4, 8, 16]
+    """
+    return 2 <= whole < planned and math.log2(whole).is_integer()
+
+
+def _key(spec: RunSpec) -> tuple[str, str, int]:
+    return spec.task, spec.method, spec.seed
