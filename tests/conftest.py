@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,13 @@ def minilm_dir() -> Path:
     if not (folder / "model.safetensors").is_file():
         _missing(f"{folder} holds no model.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    """A browser and what drives it."""
+    if absent := [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]:
+        _missing(f"{' and '.join(absent)} not found: apt-get install chromium chromium-driver")
 
 
 def _global_random_states() -> dict[str, str]:

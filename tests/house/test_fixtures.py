@@ -62,6 +62,13 @@ def test_missing_files_fail_in_ci(tmp_path: Path, variables: dict[str, str]) -> 
     assert "this test may not skip" in report
 
 
+@pytest.mark.parametrize(("variables", "said"), [({}, "1 skipped"), ({"CI": "true"}, "1 error")])
+def test_a_missing_browser_skips_or_fails_in_ci(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+    report = outcome(tmp_path, "def test_it(chromium):\n    pass\n", PATH="/nowhere", **variables)
+    assert said in report
+    assert "chromium and chromedriver not found: apt-get install chromium chromium-driver" in report
+
+
 def test_a_moved_generator_is_seen(tmp_path: Path) -> None:
     report = outcome(tmp_path, MOVERS)
     assert "4 passed, 3 errors" in report, report  # each mover passes itself and fails when the fixture looks
