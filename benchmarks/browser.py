@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,15 @@ class Browser:
     def run(self, script: str, *values: Any) -> Any:
         """What a script returns; `values` are its `arguments`."""
         return self.driver.execute_script(script, *values)
+
+    def wait(self, script: str, *values: Any, seconds: float = 60) -> Any:
+        """What a script returns once that is something; TimeoutError where it never is."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.run(script, *values)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"after {seconds:g} s it is still {found!r}: {script.strip()}")
+            time.sleep(0.05)
+        return found
 
     def errors(self) -> list[str]:
         """The errors on the console since this was asked last: exceptions, breaches of the policy, loads."""
