@@ -79,10 +79,6 @@ def _mining_f1(gold: Sequence[int | None], predicted: Sequence[int | None]) -> f
     return 2 * right / max(1, both)
 
 
-def _answers(score: Callable[..., float], normal: Normal = normalize_answer) -> Function:
-    return lambda gold, predicted: score(gold, predicted, normal)
-
-
 def _lost_words(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
     pairs = zip(gold, predicted, strict=True)
     lost = sum(len(truth) - len(tags) for truth, tags in pairs)
@@ -94,7 +90,8 @@ class Metric:
     """One metric: the heads it fits, `function(gold, predicted)`, and what a task's labels must be.
 
     One that `scores` may be primary; another is reported alone, because a greater value is no better.
-    `by_language` gives the function for texts of one language, where that makes a difference.
+    `by_language` gives the function for texts of one language, where that makes a difference; `normal_in`
+    the rule by which it compares answers in a language.
     """
 
     name: str
@@ -104,6 +101,7 @@ class Metric:
     needs: tuple[str, Callable[[Sequence[str]], bool]] = ("", lambda labels: True)
     by_language: Callable[[str], Function] | None = None
     scores: bool = True
+    normal_in: Callable[[str], Normal] | None = None
 
     def of(self, language: str) -> Function:
         """The function for texts of a language, "" where none is given."""
@@ -120,11 +118,17 @@ _IOB = (
 )
 
 
-def _mlqa(name: str, score: Callable[..., float], summary: str) -> Metric:
+def _answers(
+    name: str, score: Callable[..., float], summary: str, normal_in: Callable[[str], Normal]
+) -> Metric:
     def in_language(language: str) -> Function:
-        return _answers(score, normalize_in(language))
+        return lambda gold, predicted: score(gold, predicted, normal_in(language))
 
-    return Metric(name, _SPANS, in_language(""), summary, by_language=in_language)
+    return Metric(name, _SPANS, in_language(""), summary, by_language=in_language, normal_in=normal_in)
+
+
+def _squad(language: str) -> Normal:
+    return normalize_answer
 
 
 _ROWS = (
@@ -143,10 +147,15 @@ _ROWS = (
     ),
     Metric("tag_accuracy", _TAGS, _tag_accuracy, "share of words with the right tag"),
     Metric("lost_words", _TAGS, _lost_words, "share of words cut off at the end: wrong ones", scores=False),
-    Metric("squad_f1", _SPANS, _answers(mean_f1), "F1 over the words of the best-fitting gold answer"),
-    Metric("exact_match", _SPANS, _answers(exact_share), "share of answers equal to a gold answer"),
-    _mlqa("mlqa_f1", mean_f1, "squad_f1 with MLQA's articles, punctuation and words of the language"),
-    _mlqa("mlqa_exact_match", exact_share, "exact_match by the rule of mlqa_f1"),
+    _answers("squad_f1", mean_f1, "F1 over the words of the best-fitting gold answer", _squad),
+    _answers("exact_match", exact_share, "share of answers equal to a gold answer", _squad),
+    _answers(
+        "mlqa_f1",
+        mean_f1,
+        "squad_f1 with MLQA's articles, punctuation and words of the language",
+        normalize_in,
+    ),
+    _answers("mlqa_exact_match", exact_share, "exact_match by the rule of mlqa_f1", normalize_in),
     Metric(
         "retrieval_accuracy", _PAIRS, _retrieval_accuracy, "share of sources whose best target is their own"
     ),

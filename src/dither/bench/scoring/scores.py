@@ -39,7 +39,8 @@ def own_answers(task: Task, rows: Sequence[Row]) -> list[int | None]:
     return [None if row[source] is None or row[target] is None else first[row[target]] for row in rows]
 
 
-def _gold(task: Task, rows: Sequence[Row]) -> list[Any]:
+def gold_of(task: Task, rows: Sequence[Row]) -> list[Any]:
+    """For each row what would be right: an id, a number, tags, a list of answers, or the number of a row."""
     if task.head == "retrieval":
         return list(own_answers(task, rows))
     return [row[task.label]["text"] if task.head == "span" else row[task.label] for row in rows]
@@ -61,7 +62,7 @@ def constant_predictions(task: Task, train: Sequence[Row], rows: Sequence[Row]) 
         source, target = task.columns
         first = next((number for number, row in enumerate(rows) if row[target] is not None), None)
         return [None if row[source] is None else first for row in rows]
-    gold = _gold(task, train)
+    gold = gold_of(task, train)
     if task.head == "span":
         return [""] * len(rows)
     if task.head == "tagging":
@@ -91,7 +92,7 @@ def _problem(task: Task, truth: Any, value: Any) -> str:
 def _points(task: Task, predicted: Predictions, rows: Rows) -> tuple[dict[str, dict[str, float]], float]:
     metrics = {}
     for name in task.evaluation:
-        gold, said = _gold(task, rows[name]), list(predicted[name])
+        gold, said = gold_of(task, rows[name]), list(predicted[name])
         if len(said) != len(gold) or not gold:
             raise ValueError(f"{task.name}, {name}: {len(said)} predictions for {len(gold)} rows (one each)")
         for index, (truth, value) in enumerate(zip(gold, said, strict=True)):
