@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dither.bench.compare import Comparison
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="the output folder of the runs")
     parser.add_argument("--output", metavar="FILE", help=f"the page (default: DIR/{FILE})")
     parser.add_argument(
+        "--data-dir", metavar="DIR", help="local data of the runs, to show the texts of examples that flip"
+    )
+    parser.add_argument(
+        "--hub", action="store_true", help="take the texts of tasks of the Hugging Face Hub from there"
+    )
+    parser.add_argument(
         "--figures",
         action="store_true",
         help="also write every picture as SVG and PNG, and its numbers, into a folder beside the page",
@@ -53,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     require_parts()
     from dither.report.files import write_figures, write_page
 
-    page = compose(args.folder, peek=args.peek)
+    page = compose(args.folder, peek=args.peek, data_dir=args.data_dir, hub=args.hub)
     target = Path(args.output) if args.output else Path(args.folder) / FILE
     size = write_page(page, target)
     print(f"{target} ({size / 1e6:.1f} MB)")
@@ -65,17 +72,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def compose(folder: str, *, peek: bool = False) -> "Page":
+def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub: bool = False) -> "Page":
     """The page of a folder of runs.
 
     Args:
         folder: the `--out` of the command that made them.
         peek: show effects although runs are missing.
+        data_dir: folder of local data, for the texts of examples.
+        hub: take those of tasks of the Hub from there.
 
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
     from dither.bench.compare import failures, look
+    from dither.report.atlas import atlas
     from dither.report.content import Finding, Page
     from dither.report.findings import findings
     from dither.report.learning import learning
@@ -93,7 +103,9 @@ def compose(folder: str, *, peek: bool = False) -> "Page":
     provenance = _provenance(folder, plan)
     sections = [
         *(_effects(comparison) if shown else ()),
+        *(_flips(folder, data_dir, hub=hub) if shown else ()),
         learning(results, tasks, methods),
+        atlas(results),
         runs(results, tasks, methods, scores=shown),
         repeat(provenance, results, analysis),
     ]
@@ -141,6 +153,15 @@ def _names(names: "Sequence[str]", what: str) -> str:
     return ", ".join(names) if len(names) <= SHOWN_NAMES else f"{len(names)} {what}"
 
 
+def _flips(folder: str, data_dir: str | None, *, hub: bool) -> "Iterator[Section | None]":
+    """The examples that flip, which tell of effects, too."""
+    from dither.bench.flips import find_flips
+    from dither.report.flips import flips
+
+    found = find_flips(folder, data_dir=data_dir, hub=hub).to_json()
+    yield flips(found["examples"], found["summaries"], found["reasons"])
+
+
 def _hidden(there: int, planned: int) -> "Finding":
     """What stands in place of a verdict while runs are missing."""
     from dither.report.content import Finding
@@ -161,6 +182,18 @@ def _provenance(folder: str, plan: "Experiment") -> "Provenance":
 
     with Ledger.read(folder) as ledger:
         starts, looks, extensions = ledger.starts, ledger.looks, ledger.extensions
+        evaluations = {result.spec.task: list(result.metrics) for result in ledger.results()}
     search = Path(folder) / "search"
     tuned = [read_selection(search).sentence] if search.is_dir() else []
-    return Provenance(plan, starts=starts, looks=looks, extensions=extensions, tuned=tuned)
+    recipes = {
+        name: recipe for name in plan.tasks if (recipe := _recipe(plan, name, evaluations.get(name, [])))
+    }
+    return Provenance(plan, recipes=recipes, starts=starts, looks=looks, extensions=extensions, tuned=tuned)
+
+
+def _recipe(plan: "Experiment", name: str, evaluations: "Sequence[str]") -> "dict[str, Any]":
+    """All training settings of a task's runs, where its definition is at hand; else nothing."""
+    from dither.bench.data.examples import find_task
+
+    task = find_task(name, plan.tasks[name], evaluations).task
+    return asdict(replace(task.recipe, **plan.train_settings)) if task else {}

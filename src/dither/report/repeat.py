@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dither.report.content import Column, Section, Table
@@ -32,6 +32,7 @@ class Provenance:
         starts: of commands that made runs, oldest first; empty where none was recorded.
         looks: at the results.
         extensions: of the plan.
+        recipes: task -> all settings of its training, where they are known.
         tuned: how settings were chosen, in sentences; empty where nothing was.
     """
 
@@ -39,6 +40,7 @@ class Provenance:
     starts: Sequence[Start] = ()
     looks: Sequence[Look] = ()
     extensions: Sequence[Extension] = ()
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tuned: Sequence[str] = ()
 
     @property
@@ -66,7 +68,9 @@ def repeat(provenance: Provenance, results: Sequence[RunResult], analysis: Analy
         Table("plan", "The plan", _KEYS, tuple(_plan(provenance, analysis))),
         Table("tasks", "Tasks and data", _TASKS, tuple(_tasks(experiment))),
         Table("methods", "Methods", _METHODS, tuple(_methods(experiment))),
-        Table("recipes", "Training, the same for all methods", _RECIPES, tuple(_recipes(results))),
+        Table(
+            "recipes", "Training, the same for all methods", _RECIPES, tuple(_recipes(provenance, results))
+        ),
         Table("machines", "Versions and machines", _ENVIRONMENTS, tuple(_environments(results))),
         Table("history", "What happened to this folder", _HISTORY, tuple(_history(provenance))),
     )
@@ -114,9 +118,13 @@ def _methods(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
         yield {"method": name, "settings": _settings(settings) or "no noise"}
 
 
-def _recipes(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
-    found = {(result.spec.task, _settings(result.spec.train_settings)): None for result in results}
-    yield from ({"task": task, "settings": settings} for task, settings in found)
+def _recipes(provenance: Provenance, results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
+    """Whole recipes; of tasks whose definition is not at hand what the runs changed of them."""
+    changed = {result.spec.task: result.spec.train_settings for result in results}
+    for task, settings in changed.items():
+        known = provenance.recipes.get(task)
+        words = _settings(known or settings)
+        yield {"task": task, "settings": words if known else f"the task's own; changed: {words or 'nothing'}"}
 
 
 def _environments(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:

@@ -96,14 +96,9 @@ def find_examples(
         >>> find_examples("mine/films", {}, ["validation"]).reason
         'not a task of this package, and files of tasks are not looked for: no texts'
     """
-    if base_of(name) not in available_tasks():
-        return Examples(reason="not a task of this package, and files of tasks are not looked for: no texts")
-    try:
-        task = _as_planned(name, evaluations, planned["task_digest"])
-    except (TypeError, ValueError) as error:
-        return Examples(reason=_line(error))
-    if task.digest != (runs := planned["task_digest"]):
-        return Examples(reason=f"its definition is not that of the runs ({_digests(runs, task.digest)})")
+    found = find_task(name, planned, evaluations)
+    if (task := found.task) is None:
+        return found
     sources = {task.reader(split).source for split in task.read}
     if "hub" in sources and data_dir is None and not hub:
         return Examples(task, reason="no data at hand: --data-dir DIR or --hub shows the texts")
@@ -116,6 +111,19 @@ def find_examples(
         digests = _digests(runs, data.digest)
         return Examples(task, reason=f"the data {place} are not those of the runs ({digests})")
     return Examples(task, {key: data.splits[split] for key, split in task.evaluation.items()})
+
+
+def find_task(name: str, planned: Mapping[str, Any], evaluations: Sequence[str]) -> Examples:
+    """The definition of a task of recorded runs, without rows; the arguments are those of `find_examples`."""
+    if base_of(name) not in available_tasks():
+        return Examples(reason="not a task of this package, and files of tasks are not looked for: no texts")
+    try:
+        task = _as_planned(name, evaluations, planned["task_digest"])
+    except (TypeError, ValueError) as error:
+        return Examples(reason=_line(error))
+    if task.digest != (runs := planned["task_digest"]):
+        return Examples(reason=f"its definition is not that of the runs ({_digests(runs, task.digest)})")
+    return Examples(task)
 
 
 def _as_planned(name: str, evaluations: Sequence[str], digest: str) -> Task:
