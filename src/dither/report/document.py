@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -37,8 +38,6 @@ def html(page: Page) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    from dither import __version__
-
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     template = environment.from_string(_part("page.html"))
     vega, script = _vega(), _part("page.js")
@@ -51,7 +50,7 @@ def html(page: Page) -> str:
         data=Markup(_script_json(_data(page))),  # noqa: S704 (escaped for a script element)
         symbols=SYMBOLS,
         open_rows=OPEN_ROWS,
-        version=__version__,
+        version=version("dither"),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
     )
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def write_page(page: Page, path: str | Path) -> int:
         new.write_bytes(content)
         os.replace(new, target)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written nothing can be removed
+            new.unlink()
         raise type(error)(
             error.errno, f"{error.strerror}; choose another place with --output", str(target)
         ) from error

@@ -128,6 +128,18 @@ def _effort(
     ]
     if not rows:
         return None
+    longest = max(rows, key=lambda row: row["value"])
+    least = min(row["value"] for row in rows)
+    words = (
+        f"Means from {least:.1f} to {longest['value']:.1f} {unit}; the highest is that of "
+        f"{longest['method']} on {longest['task']}."
+    )
+    table = Table(id, f"{title}, {unit}", _EFFORT, tuple(rows))
+    return Figure(table, _effort_chart(list(arms), unit), words)
+
+
+def _effort_chart(arms: Sequence[tuple[str, str]], unit: str) -> dict[str, Any]:
+    """Means, each on the span of its runs."""
     tasks, methods = (list(dict.fromkeys(arm[at] for arm in arms)) for at in (0, 1))
     every = base().encode(
         y=alt.Y("task:N", sort=tasks, title=None),
@@ -145,16 +157,7 @@ def _effort(
     ]
     shape = alt.Shape("method:N", scale=shape_scale(methods), title=None)
     mean = every.mark_point(filled=True, size=60, opacity=1).encode(x="value:Q", shape=shape, tooltip=tips)
-    longest = max(rows, key=lambda row: row["value"])
-    least = min(row["value"] for row in rows)
-    words = (
-        f"Means from {least:.1f} to {longest['value']:.1f} {unit}; the highest is that of "
-        f"{longest['method']} on {longest['task']}."
-    )
-    step = alt.Step(max(12, 32 // len(methods)))
-    return Figure(
-        Table(id, f"{title}, {unit}", _EFFORT, tuple(rows)), spec(alt.layer(span, mean), height=step), words
-    )
+    return spec(alt.layer(span, mean), height=alt.Step(max(12, 32 // len(methods))))
 
 
 def _failure(result: RunResult) -> dict[str, Any]:

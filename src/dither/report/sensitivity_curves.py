@@ -1,27 +1,13 @@
 """How sensitivities are spread, and how they moved while training: a line for each method."""
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import altair as alt
 
 from dither.core.histogram import EDGES, log_quantile
+from dither.report import sensitivity_lines
 from dither.report.arms import Arm, Row, Spread, by_key, mean, spread_of, types_in_order
 from dither.report.content import Column, Figure, Table
-from dither.report.style import base, method_scale, slug, spec
+from dither.report.style import slug, spec
 
-PANEL = {"width": 190, "height": 120}
-DASHES = (
-    [1, 0],
-    [7, 3],
-    [3, 3],
-    [9, 3, 2, 3],
-    [2, 2],
-    [12, 4],
-)  # lines that coincide show each other's colour
-NOTICED = 1e-3
-"""The least share of a type's elements that the axis makes room for; tables have all of them."""
 WHOLE = "whole model"
 METHOD, TYPE, RUNS = Column("method", "method"), Column("type", "type"), Column("runs", "runs", "d")
 SHARES = (
@@ -55,7 +41,7 @@ def distributions(arms: Sequence[Arm], methods: Sequence[str], source: str, what
     task = arms[0].task
     title = f"Distribution of {what}: {task}"
     table = Table(slug("distribution", task), title, (METHOD, *SHARES), tuple(whole))
-    yield Figure(table, spec(_lines(whole, methods, what), height=260), _medians(spreads))
+    yield Figure(table, spec(sensitivity_lines.lines(whole, methods, what), height=260), _medians(spreads))
     types = types_in_order(row["type"] for arm in arms for rows in _runs(arm, source) for row in rows)
     of_types = [
         row
@@ -66,7 +52,12 @@ def distributions(arms: Sequence[Arm], methods: Sequence[str], source: str, what
         slug("distribution-types", task), f"{title}, by type", (TYPE, METHOD, *SHARES), tuple(of_types)
     )
     summary = f"The same for each of {len(types)} types of parameters, a panel each."
-    yield Figure(table, _panels(_lines(of_types, methods, what), types), summary, wide=True)
+    yield Figure(
+        table,
+        sensitivity_lines.panels(sensitivity_lines.lines(of_types, methods, what), types),
+        summary,
+        wide=True,
+    )
 
 
 def movements(arms: Sequence[Arm], methods: Sequence[str]) -> Iterator[Figure]:
@@ -86,7 +77,7 @@ def movements(arms: Sequence[Arm], methods: Sequence[str]) -> Iterator[Figure]:
     )  # fmt: skip
     title = f"Sensitivity while training: {task}"
     table = Table(slug("movement", task), title, (METHOD, *PHASE, *quantiles), tuple(rows))
-    yield Figure(table, spec(_quantiles(rows, methods), height=260), _course(rows))
+    yield Figure(table, spec(sensitivity_lines.quantiles(rows, methods), height=260), _course(rows))
     of_types = [row for arm in arms for row in _phase_means(arm)]
     types = types_in_order(row["type"] for row in of_types)
     columns = (TYPE, METHOD, *PHASE, Column("mean", "mean |w·g|", ".3e"), RUNS)
@@ -95,7 +86,12 @@ def movements(arms: Sequence[Arm], methods: Sequence[str]) -> Iterator[Figure]:
         tuple(of_types),
     )  # fmt: skip
     summary = f"The mean of |w·g| in each phase, for each of {len(types)} types of parameters, a panel each."
-    yield Figure(table, _panels(_means(of_types, methods), types, own_y=True), summary, wide=True)
+    yield Figure(
+        table,
+        sensitivity_lines.panels(sensitivity_lines.means(of_types, methods), types, own_y=True),
+        summary,
+        wide=True,
+    )
 
 
 def _runs(arm: Arm, source: str, kind: str | None = None) -> list[list[Row]]:
@@ -184,82 +180,3 @@ def _by_phase(arm: Arm) -> list[tuple[Row, list[Row]]]:
 def _weighted(rows: Sequence[Row]) -> float | None:
     count = sum(row["count"] for row in rows)
     return sum(row["mean"] * row["count"] for row in rows) / count if count else None
-
-
-def _lines(rows: Sequence[Row], methods: Sequence[str], what: str) -> Any:
-    """Steps over the bins, each from its lower edge."""
-    noticed = [row for row in rows if row["low"] and row["high"] and row["share"] >= NOTICED]
-    ends = [min(row["low"] for row in noticed), max(row["high"] for row in noticed)] if noticed else [1e-9, 1]
-    x = alt.Scale(type="log", domain=ends, nice=False)
-    return (
-        base()
-        .transform_filter("isValid(datum.low)")
-        .mark_line(interpolate="step-after", strokeWidth=1.8, clip=True)
-        .encode(
-            x=alt.X("low:Q", scale=x, title=what, axis=alt.Axis(format=".0e", values=_decades(*ends))),
-            y=alt.Y("share:Q", title="share of elements", axis=alt.Axis(format="%", tickCount=4)),
-            tooltip=["method:N", alt.Tooltip("low:Q", format=".2e"), alt.Tooltip("share:Q", format=".2%")],
-            **_method(rows, methods),
-        )
-    )
-
-
-def _quantiles(rows: Sequence[Row], methods: Sequence[str]) -> Any:
-    """Medians, between thin lines at 10 and 90 %."""
-    ends = [pick(row[name] for row in rows if row[name]) for pick, name in ((min, "low"), (max, "high"))]
-    scale = alt.Scale(type="log", domain=[ends[0] / 1.3, ends[1] * 1.3], nice=False)
-    axis = alt.Axis(format=".0e", values=_decades(*scale.domain))
-    line = _over_training(rows, methods)
-    return alt.layer(*(
-        line.mark_line(strokeWidth=width, point=name == "median").encode(
-            y=alt.Y(f"{name}:Q", scale=scale, axis=axis, title="|w·g|: 10 %, median, 90 %")
-        )
-        for name, width in (("low", 1), ("high", 1), ("median", 2.4))
-    ))  # fmt: skip
-
-
-def _means(rows: Sequence[Row], methods: Sequence[str]) -> Any:
-    y = alt.Scale(type="log", nice=False, padding=8)
-    return (
-        _over_training(rows, methods)
-        .transform_filter("isValid(datum.mean) && datum.mean > 0")
-        .mark_line(strokeWidth=1.8)
-        .encode(y=alt.Y("mean:Q", scale=y, title="mean |w·g|", axis=alt.Axis(format=".1e", tickCount=3)))
-    )
-
-
-def _over_training(rows: Sequence[Row], methods: Sequence[str]) -> alt.Chart:
-    x = alt.X(
-        "progress:Q", scale=alt.Scale(domain=[0, 100]), title="% of training", axis=alt.Axis(tickCount=5)
-    )
-    return base().encode(x=x, tooltip=["method:N", "first:Q", "last:Q"], **_method(rows, methods))
-
-
-def _method(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
-    """A colour and a dash for each method; the legend has those of the rows."""
-    shown = [name for name in methods if name in {row["method"] for row in rows}]
-    legend = alt.Legend(title=None, orient="top", values=shown, symbolType="stroke", symbolSize=300)
-    dashes = [DASHES[at % len(DASHES)] for at in range(len(methods))]
-    scale = alt.Scale(domain=list(methods), range=dashes)
-    return {
-        "color": alt.Color("method:N", scale=method_scale(methods), legend=legend),
-        "strokeDash": alt.StrokeDash("method:N", scale=scale, legend=legend),
-    }
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten, seven at most; of less than two decades 1, 2 and 5 of each."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = max(1, math.ceil((last - first) / 7))
-    steps = (1, 2, 5) if high / low < 100 else (1,)
-    ticks = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
-    return [tick for tick in ticks if low <= tick <= high]
-
-
-def _panels(chart: Any, types: Sequence[str], *, own_y: bool = False) -> dict[str, Any]:
-    """The chart for each type by itself, three beside each other."""
-    facet = alt.Facet("type:N", sort=list(types), title=None)
-    panels = chart.properties(**PANEL).facet(facet, columns=3)
-    found: dict[str, Any] = (panels.resolve_scale(y="independent") if own_y else panels).to_dict()
-    found.pop("config", None)
-    return found

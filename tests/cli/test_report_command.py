@@ -1,0 +1,106 @@
+"""`dither report`: the page of a folder, and folders of which there is none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # for benchmarks
+
+from dither.cli import main
+from dither.cli.report import compose
+from dither.results import Ledger
+
+
+def made(folder: Path, *names: str, **options: Any) -> Path:
+    """A folder of made-up runs of plain fine-tuning and some methods."""
+    from benchmarks.made_ledgers import GLUE, arms, make_ledger
+
+    options = {"tasks": GLUE[:2], "seeds": 6, **options}
+    make_ledger(folder, methods=arms("none", *names), **options)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("report") / "runs", "noisytune", "pats")
+
+
+def tables(page: Path) -> dict[str, Any]:
+    text = page.read_text(encoding="utf-8")
+    text = text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    found: dict[str, Any] = json.loads(text)["tables"]
+    return found
+
+
+def test_the_page_is_written_and_the_answer_printed(folder, capsys):
+    assert main(["report", str(folder), "--figures"]) == 0
+    out = capsys.readouterr().out
+    assert f"{folder / 'report.html'} (" in out
+    assert "pats" in out
+    assert len(tables(folder / "report.html")["runs"]["rows"]) == 36
+    pictures = list((folder / "report-figures").glob("*.svg"))
+    assert len(pictures) == len(list((folder / "report-figures").glob("*.png"))) > 5
+
+
+def test_reading_a_page_is_a_look(tmp_path):
+    compose(str(made(tmp_path / "runs", "pats", seeds=3)))
+    with Ledger.read(tmp_path / "runs") as ledger:
+        assert [look.planned for look in ledger.looks] == [3]
+
+
+def test_effects_are_hidden_until_all_runs_are_there(tmp_path):
+    made(tmp_path / "runs", "pats", seeds=3)
+    with Ledger.read(tmp_path / "runs") as ledger:
+        plan, results = ledger.experiment, list(ledger.results(predictions=True))
+    with Ledger.create_or_resume(tmp_path / "part", plan) as ledger:
+        for result in results[:-1]:
+            ledger.add(result)
+    page = compose(str(tmp_path / "part"))
+    assert page.findings[0].text.startswith("11 of 12 planned runs are there. Effects are hidden")
+    assert [section.id for section in page.sections if section.id in ("verdict", "seeds", "flips")] == []
+    (runs,) = [table for section in page.sections for table in section.tables if table.id == "runs"]
+    assert "score" not in {column.name for column in runs.columns}
+    with Ledger.read(tmp_path / "part") as ledger:
+        assert ledger.looks == []
+    assert "verdict" in [section.id for section in compose(str(tmp_path / "part"), peek=True).sections]
+    with Ledger.read(tmp_path / "part") as ledger:
+        assert [look.peek for look in ledger.looks] == [True]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [({"seeds": 1}, ("pats",)), ({"seeds": 2}, ()), ({"seeds": 3, "failures": 36}, ("pats",)),
+     ({"seeds": 3, "failures": 3, "scoreless": 3}, ("pats",))],
+    ids=["one seed", "one method", "all failed", "no score"],
+)  # fmt: skip
+def test_there_is_a_page_of_whatever_came_out(tmp_path, options, names):
+    made(tmp_path / "runs", *names, **options)
+    assert main(["report", str(tmp_path / "runs")]) == 0
+    text = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    assert "NaN" not in json.dumps(tables(tmp_path / "runs" / "report.html"))
+    assert "Repeat it" in text
+
+
+def test_an_empty_or_foreign_folder_is_refused(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "There is no ledger in" in capsys.readouterr().err
+    (tmp_path / "ledger.sqlite").write_text("a poem")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "ledger.sqlite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.sqlite"]
+
+
+def test_missing_parts_name_themselves(folder, monkeypatch, capsys):
+    import dither.report
+
+    monkeypatch.setattr(dither.report, "find_spec", lambda name: None)
+    assert main(["report", str(folder)]) == 1
+    assert (
+        "dither report needs Altair, Jinja2, vl-convert: pip install 'dither[report]'"
+        in capsys.readouterr().err
+    )
