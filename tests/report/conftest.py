@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # for benchmarks
+sys.path += [
+    str(Path(__file__).resolve().parents[2]),  # for benchmarks
+    str(Path(__file__).resolve().parents[1] / "bench"),  # for tiny_encoder
+]
 
 if TYPE_CHECKING:
     from benchmarks.browser import Browser

@@ -105,7 +105,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
         *(_effects(comparison) if shown else ()),
         *(_flips(folder, data_dir, hub=hub) if shown else ()),
         learning(results, tasks, methods),
-        atlas(results),
+        atlas(results, methods=methods),
         runs(results, tasks, methods, scores=shown),
         repeat(provenance, results, analysis),
     ]

@@ -83,10 +83,11 @@ def _shortened(pairs: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]
 
 def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
     table = Table(slug("learning", task), task, _COLUMNS, tuple(rows))
-    colour = alt.Color("method:N", scale=method_scale(methods), title=None)
+    legend = alt.Legend(title=None, symbolOpacity=1, symbolType="stroke", symbolSize=200)
+    colour = alt.Color("method:N", scale=method_scale(methods), legend=legend)
     x = alt.X("step:Q", title="step")
     band = base().mark_area(opacity=0.15).encode(
-        x=x, color=colour, y=alt.Y("low:Q", title="training loss"), y2="high:Q"
+        x=x, color=colour, y=alt.Y("low:Q", title="training loss", scale=alt.Scale(zero=False)), y2="high:Q"
     )  # fmt: skip
     tips = [
         alt.Tooltip("method:N"),
