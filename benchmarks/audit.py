@@ -67,8 +67,8 @@ def described(violations: list[Violation]) -> Iterator[str]:
     for row in violations:
         yield f"{row['impact']}: {row['id']} ({row['help']}), {len(row['nodes'])} places"
         for node in row["nodes"][:SHOWN]:
-            words = " ".join(node["failureSummary"].split())[:300]
-            yield f"    {' '.join(map(str, node['target']))}: {words}"
+            where, why = " ".join(map(str, node["target"])), " ".join(node["failureSummary"].split())
+            yield f"    {where[-200:]}: {why[:200]}"
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ def of(comparison: Comparison, task: str, method: str) -> list[RunResult]:
 
 def test_slopes_are_the_scores_of_pairs(comparison):
     figures = {figure.table.title: figure for figure in seeds(comparison.analysis, comparison.scores).figures}
-    assert set(figures) == set(TASKS)
+    assert set(figures) == {f"{task}, seed by seed" for task in TASKS}
     plain = {run.spec.seed: run.score for run in of(comparison, TASKS[0], "none")}
-    rows = [row for row in figures[TASKS[0]].table.rows if row["method"] == "pats"]
+    rows = [row for row in figures[f"{TASKS[0]}, seed by seed"].table.rows if row["method"] == "pats"]
     assert [(row["seed"], row["plain"], row["score"]) for row in rows] == [
         (str(run.spec.seed), plain[run.spec.seed], run.score) for run in of(comparison, TASKS[0], "pats")
     ]

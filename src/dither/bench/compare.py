@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dither.bench.tasks.variations import by_variation
 from dither.results import Experiment, Ledger, LedgerError, Look, RunResult, count_looks
+from dither.results.environments import differences
 from dither.stats import Analysis, Score, analyse
 
 BASELINE = "none"
@@ -109,7 +110,7 @@ def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, Look | None]:
     this = Look("", len(experiment.seeds), len(results), peek=peeks)
     before, looks = count_looks(ledger.looks), count_looks([*ledger.looks, this])
     analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=looks)
-    warnings = (*ledger.mixed_versions(), *failures(results))
+    warnings = (*differences(results), *failures(results))
     comparison = Comparison(analysis, results, looks, warnings, scores, experiment)
     return comparison, this if (complete or peeks) and looks > before else None
 

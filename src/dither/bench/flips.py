@@ -6,7 +6,7 @@ How often they flip between two seeds of plain fine-tuning is counted beside it:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,10 @@ import numpy as np
 
 from dither.bench.compare import BASELINE
 from dither.bench.data.examples import Examples, find_examples
-from dither.bench.pairs import Pairs, Recorded, recorded_runs
+from dither.bench.pairs import Pairs, Reading, Recorded, recorded_runs
 from dither.bench.scoring.agreement import Judge
 from dither.bench.scoring.tallies import Tally, most, totals
-from dither.results import Ledger
+from dither.results import Experiment, Ledger, RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,12 @@ class Flips:
 
 
 def find_flips(
-    out: str | Path, *, top: int = 10, data_dir: str | Path | None = None, hub: bool = False
+    out: str | Path,
+    *,
+    top: int = 10,
+    data_dir: str | Path | None = None,
+    hub: bool = False,
+    results: Iterable[RunResult] | None = None,
 ) -> Flips:
     """Read the predictions of a folder's runs, run by run, and count what flips against plain fine-tuning.
 
@@ -129,6 +134,7 @@ def find_flips(
         top: examples of each task and method, at least 1.
         data_dir: folder of local data, for tasks of the Hub.
         hub: load such tasks from the Hub where no folder is given.
+        results: the folder's runs, where they have been read already.
 
     Raises:
         LedgerError: no ledger there, or a damaged one.
@@ -142,21 +148,27 @@ def find_flips(
     with Ledger.read(out) as ledger:
         if BASELINE not in ledger.experiment.methods:
             return Flips((), (), (f"{out} has no plain runs ({BASELINE!r}) to compare with",))
-        for recorded in recorded_runs(ledger):
-            found = _of_task(ledger, recorded, top, partial(find_examples, data_dir=data_dir, hub=hub))
-            summaries += found.summaries
-            examples += found.examples
-            for reason in found.reasons:
-                reasons[reason].append(recorded.task)
+        plan, find = ledger.experiment, partial(find_examples, data_dir=data_dir, hub=hub)
+        tasks = recorded_runs(plan, ledger.results() if results is None else results)
+        with ledger.steady() as predictions:
+            for recorded in tasks:
+                found = _of_task(plan, recorded, predictions, top=top, find=find)
+                summaries += found.summaries
+                examples += found.examples
+                for reason in found.reasons:
+                    reasons[reason].append(recorded.task)
     told = tuple(f"{', '.join(tasks)}: {reason}" for reason, tasks in reasons.items())
     return Flips(tuple(examples), tuple(summaries), told)
 
 
-def _of_task(ledger: Ledger, recorded: Recorded, top: int, find: Callable[..., Examples]) -> Flips:
+def _of_task(
+    plan: Experiment, recorded: Recorded, predictions: Reading, *, top: int, find: Callable[..., Examples]
+) -> Flips:
     """One task, of whose data only the texts of a few examples stay."""
-    task, plan = recorded.task, ledger.experiment
+    task = recorded.task
     found = find(task, plan.tasks[task], recorded.evaluations)
-    pairs = Pairs(ledger, recorded, {name: len(rows) for name, rows in found.rows.items()})
+    sizes = {name: len(rows) for name, rows in found.rows.items()}
+    pairs = Pairs(plan, recorded, sizes, predictions)
     counts = _Counts(task, pairs, found)
     examples, summaries = tuple(counts.examples(top)), tuple(counts.summaries(planned=len(plan.seeds)))
     return Flips(examples, summaries, (*filter(None, [found.reason]), *pairs.left_out()))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dither.bench.compare import BASELINE
-from dither.results import Ledger
+from dither.results import Experiment, RunResult
 
 _SHOWN = 3  # runs that are named where some cannot be compared
 Predictions = Mapping[str, Sequence[Any]]
+Reading = Callable[[str], Predictions]
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Recorded:
     evaluations: list[str] = field(default_factory=list)
 
 
-def recorded_runs(ledger: Ledger) -> list[Recorded]:
+def recorded_runs(plan: Experiment, results: Iterable[RunResult]) -> list[Recorded]:
     """What a ledger has of each task with runs, in the plan's order; no more of the results stays."""
-    found = {task: Recorded(task) for task in ledger.experiment.tasks}
-    for result in ledger.results():
+    found = {task: Recorded(task) for task in plan.tasks}
+    for result in results:
         own = found[result.spec.task]
         own.runs[result.spec.method, result.spec.seed] = Run(result.id, result.status == "failed")
         own.evaluations.extend(name for name in result.metrics if name not in own.evaluations)
@@ -72,18 +73,20 @@ class Pairs:
     """The pairs of a task, each read when it is reached: three runs at most are in memory.
 
     Args:
-        ledger: open for reading.
-        recorded: what it has of the task.
+        plan: of the runs.
+        recorded: what their ledger has of the task.
         sizes: of evaluations, where they are known; of others the first run that is read tells it.
+        predictions: reads those of a run (`Ledger.steady`).
 
     Attributes:
         methods: of the plan, in its order.
     """
 
-    def __init__(self, ledger: Ledger, recorded: Recorded, sizes: Mapping[str, int]) -> None:
-        plan = ledger.experiment
+    def __init__(
+        self, plan: Experiment, recorded: Recorded, sizes: Mapping[str, int], predictions: Reading
+    ) -> None:
         self.methods = list(plan.methods)
-        self._ledger, self._runs, self._seeds = ledger, recorded.runs, plan.seeds
+        self._predictions, self._runs, self._seeds = predictions, recorded.runs, plan.seeds
         self._sizes = dict(sizes)
         self._silent: dict[str, None] = {}
         self._odd: dict[str, dict[str, int]] = {}
@@ -106,7 +109,7 @@ class Pairs:
         run = self._runs.get((method, seed))
         if run is None:
             return None
-        name, found = f"{method}, seed {seed}", self._ledger.predictions(run.id)
+        name, found = f"{method}, seed {seed}", self._predictions(run.id)
         if not any(found.values()):
             self._silent[name] = None
             return None

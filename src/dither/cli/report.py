@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dither.bench.compare import Comparison
     from dither.report.content import Finding, Page, Section
     from dither.report.repeat import Provenance
-    from dither.results import Experiment
+    from dither.results import Experiment, RunResult
 
 SUMMARY = "write one page of what a folder of runs tells"
 DESCRIPTION = """\
@@ -86,7 +86,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     """
     from dither.bench.compare import failures, look
     from dither.report.atlas import atlas
-    from dither.report.content import Finding, Page
+    from dither.report.content import Finding, Page, with_unique_ids
     from dither.report.findings import findings
     from dither.report.learning import learning
     from dither.report.repeat import repeat
@@ -100,10 +100,10 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     planned = len(tasks) * len(methods) * len(plan.seeds)
     shown = peek or len(results) == planned
     analysis = comparison.analysis if shown else None
-    provenance = _provenance(folder, plan)
+    provenance = _provenance(folder, comparison)
     sections = [
         *(_effects(comparison) if shown else ()),
-        *(_flips(folder, data_dir, hub=hub) if shown else ()),
+        *(_flips(folder, results, data_dir, hub=hub) if shown else ()),
         learning(results, tasks, methods),
         atlas(results, methods=methods),
         runs(results, tasks, methods, scores=shown),
@@ -117,7 +117,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
             *(findings(analysis) if analysis else (_hidden(len(results), planned),)),
             *(Finding("", "to know", text) for text in comparison.warnings if text not in failed),
         ),
-        sections=tuple(section for section in sections if section is not None),
+        sections=with_unique_ids(section for section in sections if section is not None),
         command=provenance.command,
     )
 
@@ -153,12 +153,14 @@ def _names(names: "Sequence[str]", what: str) -> str:
     return ", ".join(names) if len(names) <= SHOWN_NAMES else f"{len(names)} {what}"
 
 
-def _flips(folder: str, data_dir: str | None, *, hub: bool) -> "Iterator[Section | None]":
+def _flips(
+    folder: str, results: "Sequence[RunResult]", data_dir: str | None, *, hub: bool
+) -> "Iterator[Section | None]":
     """The examples that flip, which tell of effects, too."""
     from dither.bench.flips import find_flips
     from dither.report.flips import flips
 
-    found = find_flips(folder, data_dir=data_dir, hub=hub).to_json()
+    found = find_flips(folder, results=results, data_dir=data_dir, hub=hub).to_json()
     yield flips(found["examples"], found["summaries"], found["reasons"])
 
 
@@ -174,15 +176,17 @@ def _hidden(there: int, planned: int) -> "Finding":
     )
 
 
-def _provenance(folder: str, plan: "Experiment") -> "Provenance":
+def _provenance(folder: str, comparison: "Comparison") -> "Provenance":
     """What the folder knows beside its runs: commands, looks, how settings were chosen."""
     from dither.bench.sweeps.trials import read_selection
     from dither.report.repeat import Provenance
     from dither.results import Ledger
 
+    plan = comparison.experiment
+    assert plan is not None, "see `compose`"
+    evaluations = {result.spec.task: list(result.metrics) for result in comparison.results}
     with Ledger.read(folder) as ledger:
         starts, looks, extensions = ledger.starts, ledger.looks, ledger.extensions
-        evaluations = {result.spec.task: list(result.metrics) for result in ledger.results()}
     search = Path(folder) / "search"
     tuned = [read_selection(search).sentence] if search.is_dir() else []
     recipes = {

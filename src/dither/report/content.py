@@ -4,8 +4,9 @@ A figure is a picture over the rows of one table. The table stands behind it on 
 downloaded there, and is all that the picture knows: no number is in one and not in the other.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -114,3 +115,30 @@ class Page:
     findings: tuple[Finding, ...]
     sections: tuple[Section, ...]
     command: str = ""
+
+
+def with_unique_ids(sections: Iterable[Section]) -> tuple[Section, ...]:
+    """The same sections, with a number behind the id of a table where an earlier one has it already.
+
+    Ids are made of names, of which little may be left, as of one that is written in another alphabet.
+
+    Example:
+        >>> table = Table("runs", "", (), ())
+        >>> [(found,)] = [with_unique_ids([Section("s", "", tables=(table, table))])]
+        >>> [table.id for table in found.tables]
+        ['runs', 'runs-2']
+    """
+    seen: Counter[str] = Counter()
+
+    def renamed(table: Table) -> Table:
+        seen[table.id] += 1
+        return table if seen[table.id] == 1 else renamed(replace(table, id=f"{table.id}-{seen[table.id]}"))
+
+    return tuple(
+        replace(
+            section,
+            figures=tuple(replace(figure, table=renamed(figure.table)) for figure in section.figures),
+            tables=tuple(map(renamed, section.tables)),
+        )
+        for section in sections
+    )

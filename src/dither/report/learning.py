@@ -82,7 +82,7 @@ def _shortened(pairs: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]
 
 
 def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
-    table = Table(slug("learning", task), task, _COLUMNS, tuple(rows))
+    table = Table(slug("learning", task), f"{task}, training loss", _COLUMNS, tuple(rows))
     legend = alt.Legend(title=None, symbolOpacity=1, symbolType="stroke", symbolSize=200)
     colour = alt.Color("method:N", scale=method_scale(methods), legend=legend)
     x = alt.X("step:Q", title="step")

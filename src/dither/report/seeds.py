@@ -80,7 +80,7 @@ def _row(method: str, seed: str, plain: float, score: float) -> dict[str, Any]:
 
 
 def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
-    table = Table(slug("seeds", task), task, _COLUMNS, tuple(rows))
+    table = Table(slug("seeds", task), f"{task}, seed by seed", _COLUMNS, tuple(rows))
     colour = alt.Color(
         "outcome:N",
         title=None,

@@ -63,7 +63,7 @@ def zero_line(axis: str) -> alt.Chart:
         axis: "x" or "y".
     """
     one = alt.Chart(alt.sequence(1))  # a line needs data to be drawn once
-    return one.mark_rule(strokeDash=[4, 3], opacity=0.75).encode(**{axis: alt.datum(0)})
+    return one.mark_rule(aria=False, strokeDash=[4, 3], opacity=0.75).encode(**{axis: alt.datum(0)})
 
 
 def method_scale(methods: Sequence[str]) -> alt.Scale:

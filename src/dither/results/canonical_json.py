@@ -32,6 +32,31 @@ def plain(value: Any, where: str, *, finite: bool = False) -> Any:
         >>> plain({"a": (1, 2.5)}, "settings")
         {'a': [1, 2.5]}
     """
+    try:
+        return _copied(value, finite)
+    except _UnlikeJson:
+        return _plain(value, where, finite=finite)
+
+
+class _UnlikeJson(Exception):
+    """A value is not of JSON's own types, or is refused: `_plain` says which and where."""
+
+
+def _copied(value: Any, finite: bool) -> Any:
+    """What `plain` returns of values of exactly JSON's types, without paths, at a fraction of its time."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float and not (finite and not math.isfinite(value)):
+        return value
+    if kind is list or kind is tuple:
+        return [_copied(item, finite) for item in value]
+    if kind is dict and all(type(key) is str for key in value) and _FLOAT_TAG not in value:
+        return {key: _copied(item, finite) for key, item in value.items()}
+    raise _UnlikeJson
+
+
+def _plain(value: Any, where: str, *, finite: bool) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -41,9 +66,11 @@ def plain(value: Any, where: str, *, finite: bool = False) -> Any:
             raise LedgerError(f"{where} is {float(value)}; it must be a finite number.")
         return float(value)
     if isinstance(value, list | tuple):
-        return [plain(item, f"{where}[{i}]", finite=finite) for i, item in enumerate(value)]
+        return [_plain(item, f"{where}[{i}]", finite=finite) for i, item in enumerate(value)]
     if isinstance(value, dict):
-        return {_key(key, where): plain(item, f"{where}.{key}", finite=finite) for key, item in value.items()}
+        return {
+            _key(key, where): _plain(item, f"{where}.{key}", finite=finite) for key, item in value.items()
+        }
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise LedgerError(
         f"{where} is a {kind}, which JSON cannot hold; turn it into a plain value first "

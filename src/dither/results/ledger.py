@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -48,9 +48,6 @@ class Ledger:
             folder: the output folder.
             experiment: what the folder is for. It may add tasks, methods and seeds to what is stored there,
                 which is remembered as an `Extension`.
-
-        Returns:
-            The ledger, to be used as a context manager.
 
         Raises:
             LedgerError: the folder belongs to another experiment (each difference is named), another writer
@@ -175,15 +172,15 @@ class Ledger:
         return run_id in self._index()
 
     def finished_ids(self) -> list[str]:
-        """Return the ids of all recorded runs, oldest first; failed runs too, which would fail again."""
+        """Return the ids of all runs, oldest first; failed runs too, which would fail again."""
         return list(self._index())
 
     def add(self, result: RunResult) -> None:
         """Record a run, whole, in one transaction; it is on the disk when this returns.
 
         Raises:
-            LedgerError: the run is there already, does not belong to the experiment, comes without its
-                predictions, or cannot be written; the ledger is then as it was and can be used on.
+            LedgerError: it is there already, is not of the experiment, has no predictions, or cannot be
+                written; the ledger is then as it was and can be used on.
         """
         with self._writing() as journal:
             archive.add(journal, result, plans.current(journal))
@@ -205,6 +202,13 @@ class Ledger:
         """
         with self._storage.session() as journal:
             return archive.predictions(journal, archive.entry(journal, run_id))
+
+    @contextmanager
+    def steady(self) -> Iterator[Callable[[str], dict[str, list[Any]]]]:
+        """As `predictions`, for many runs: the index is read once; what is recorded later is not seen."""
+        with self._storage.session() as journal:
+            runs = archive.index(journal)
+            yield lambda run_id: archive.predictions(journal, runs[run_id])
 
     def results(self, *, predictions: bool = False) -> Iterator[RunResult]:
         """Yield the runs that are recorded now, oldest first.
