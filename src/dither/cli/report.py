@@ -91,6 +91,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     from dither.report.learning import learning
     from dither.report.repeat import repeat
     from dither.report.runs import runs
+    from dither.stats.formats import run_counts
 
     comparison = look(folder, peek=peek)
     failed = failures(comparison.results)  # the runs' own section lists them all
@@ -111,8 +112,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     ]
     return Page(
         title=f"{_names(methods[1:] or methods, 'methods')} on {_names(tasks, 'tasks')}",
-        about=f"{plan.kind} with the model {plan.model}: {len(tasks)} tasks × {len(methods)} methods × "
-        f"{len(plan.seeds)} seeds = {planned} runs",
+        about=f"{plan.kind} with the model {plan.model}: {run_counts(tasks, methods, plan.seeds)}",
         findings=(
             *(findings(analysis) if analysis else (_hidden(len(results), planned),)),
             *(Finding("", "to know", text) for text in comparison.warnings if text not in failed),

@@ -31,6 +31,7 @@ _LOOKS = {
     "no verdict": (NOTHING, "stroke"),
 }
 _MEAN = "mean"
+_INNER = (0.1, 0.9)
 _MIDDLES = {"middle 80 %": 0.1, "middle 50 %": 0.25}
 
 _Effect = Comparison | MacroAverage
@@ -93,7 +94,9 @@ def _domain(analysis: Analysis, seeds: Mapping[tuple[str, str], _Seeds]) -> _Dom
     """One axis for all pictures, so that methods can be compared by eye."""
     effects = [*analysis.all_runs.macros, *analysis.all_runs.comparisons]
     ends = [end for row in effects for end in (*row.interval, row.difference) if math.isfinite(end)]
-    ends += [value for each in seeds.values() for value in each.values()]
+    summed = max((len(each) for each in seeds.values()), default=0) * len(analysis.tasks) > DOTS_AT_MOST
+    shown = _INNER if summed else (0.0, 1.0)  # without single seeds, room for their middle is enough
+    ends += [float(end) for each in seeds.values() for end in np.quantile(list(each.values()), shown)]
     return (min(0.0, *ends), max(0.0, *ends)) if ends else None
 
 
