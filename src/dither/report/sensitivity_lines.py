@@ -42,7 +42,8 @@ def lines(rows: Sequence[Row], methods: Sequence[str], what: str) -> Any:
 
 def quantiles(rows: Sequence[Row], methods: Sequence[str]) -> Any:
     """Medians, between thin lines at 10 and 90 %."""
-    ends = [pick(row[name] for row in rows if row[name]) for pick, name in ((min, "low"), (max, "high"))]
+    known = [row for row in rows if row["median"] is not None] or [{"low": 1e-9, "high": 1.0}]
+    ends = [min(row["low"] for row in known), max(row["high"] for row in known)]
     scale = alt.Scale(type="log", domain=[ends[0] / 1.3, ends[1] * 1.3], nice=False)
     axis = alt.Axis(format=".0e", values=_decades(*scale.domain))
     line = _over_training(rows, methods)

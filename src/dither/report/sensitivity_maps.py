@@ -138,6 +138,8 @@ def _map(rows: Sequence[Row], value: Column, scale: alt.Scale) -> dict[str, Any]
 
 def _summary(rows: Sequence[Row], value: str, title: str, form: str) -> str:
     known = [row for row in rows if row[value] is not None]
+    if not known:
+        return f"{title} by layer and type of parameter: known of none."
     least, most = (pick(known, key=lambda row: row[value]) for pick in (min, max))
     ends = [f"{format(row[value], form)} ({row['part']}, {row['type']})" for row in (least, most)]
     return f"{title} by layer and type of parameter: from {ends[0]} to {ends[1]}."
