@@ -1,9 +1,10 @@
 """Measure speed and memory, interleaved within one run, and keep the results with commit and machine.
 
-python -m benchmarks                  all parts but the last two; benchmarks/results/<machine>.json
+python -m benchmarks                  all parts but the last three; benchmarks/results/<machine>.json
 python -m benchmarks --only startup   one part; the other parts of the file stay
 python -m benchmarks --only perturb   the one that takes 16 GB of disk and some minutes
 python -m benchmarks --only comparison  whole comparisons, some minutes
+python -m benchmarks --only report    the page of 3 and of 3,015 runs, in Chromium; some minutes
 python -m benchmarks --quick          small shapes, few repeats: shows that it works, measures nothing
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import comparison, noise, pats, perturb, scaling, startup
+from benchmarks import comparison, noise, pats, perturb, report, scaling, startup
 from benchmarks.machine import machine, provenance, slug
 from benchmarks.result_files import RESULTS, Section, merged, read, write
 
@@ -28,8 +29,9 @@ PARTS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "scaling": scaling.measure,
     "perturb": perturb.measure,
     "comparison": comparison.measure,
+    "report": report.measure,
 }
-ASKED_FOR = {"perturb", "comparison"}
+ASKED_FOR = {"perturb", "comparison", "report"}
 """Parts that run only where `--only` names them."""
 
 
