@@ -9,9 +9,8 @@ from typing import Any
 
 from dither.bench.compare import look
 from dither.bench.sweeps.curves import CurvePoint, curves
+from dither.report.style import METHOD_COLOURS
 
-# Of Okabe and Ito (2008), told apart by colour-blind readers too; each line has its own mark beside.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 PANEL = {"width": 300, "height": 220}
 
 
@@ -50,7 +49,7 @@ def chart(rows: list[dict[str, Any]], setting: str) -> Any:
     import altair as alt
 
     lines = list(dict.fromkeys(row["line"] for row in rows))
-    scale = alt.Scale(domain=lines, range=list(COLOURS[: len(lines)]))
+    scale = alt.Scale(domain=lines, range=list(METHOD_COLOURS[: len(lines)]))
     legend = alt.Legend(title=None, orient="top")
     base = alt.Chart().encode(
         x=alt.X("x:Q", title=setting), color=alt.Color("line:N", scale=scale, legend=legend)

@@ -49,6 +49,16 @@ TYPES = (*(kind for kind, _ in _PATTERNS[4:]), "norm gains", "biases", "pooler",
 _OF_EVERY_MODEL = {OTHER, "biases", "norm gains", "head"}  # names that tell nothing of an architecture
 
 
+def type_place(kind: str) -> int:
+    """Where a type stands in tables; the types of a model of which nothing is known come last.
+
+    Example:
+        >>> type_place("word embeddings"), type_place("mixer") == len(TYPES)
+        (0, True)
+    """
+    return TYPES.index(kind) if kind in TYPES else len(TYPES)
+
+
 def parameter_type(name: str) -> str:
     """The type of one parameter, one of `TYPES`.
 

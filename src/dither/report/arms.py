@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dither.core.histogram import EDGES, dense
-from dither.core.parameter_types import TYPES, layer_of, parameter_type, parameter_types
+from dither.core.parameter_types import layer_of, parameter_type, parameter_types, type_place
 from dither.results import RunResult
 
 Row = dict[str, Any]
@@ -52,12 +52,22 @@ def _place_of(row: Row, kind: str) -> Row:
 
 def arms_of(results: Sequence[RunResult]) -> tuple[Arm, ...]:
     """The arms of some runs; tasks, and a task's methods, in the order in which they come."""
-    tasks: dict[str, dict[str, list[RunResult]]] = {}
-    for result in results:
-        tasks.setdefault(result.spec.task, {}).setdefault(result.spec.method, []).append(result)
+    found = runs_by_arm(results)
+    tasks = dict.fromkeys(task for task, _ in found)
     return tuple(
-        Arm(task, method, tuple(runs)) for task, methods in tasks.items() for method, runs in methods.items()
+        Arm(task, method, tuple(runs))
+        for each in tasks
+        for (task, method), runs in found.items()
+        if task == each
     )
+
+
+def runs_by_arm(results: Sequence[RunResult]) -> dict[tuple[str, str], list[RunResult]]:
+    """(task, method) -> its runs, in the order in which they come."""
+    found: dict[tuple[str, str], list[RunResult]] = {}
+    for result in results:
+        found.setdefault((result.spec.task, result.spec.method), []).append(result)
+    return found
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -141,8 +151,7 @@ def _place(part: str, last: dict[str, int]) -> tuple[int, int]:
 
 def types_in_order(kinds: Iterable[str]) -> list[str]:
     """By the order of tables; those of a model of which nothing is known come last."""
-    places = {kind: place for place, kind in enumerate(TYPES)}
-    return sorted(set(kinds), key=lambda kind: (places.get(kind, len(places)), kind))
+    return sorted(set(kinds), key=lambda kind: (type_place(kind), kind))
 
 
 def by_key(rows: Iterable[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:

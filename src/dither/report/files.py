@@ -16,6 +16,8 @@ from dither.report.style import CONFIG
 WIDTH, WIDE = 420, 820
 """Pixels of a picture on disk."""
 
+_MARK = "figures.txt"
+
 
 def write_page(page: Page, path: str | Path) -> int:
     """Write a page, in place of an older one.
@@ -76,9 +78,6 @@ def write_figures(page: Page, folder: str | Path) -> list[str]:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return [figure.table.id for figure in figures]
-
-
-_MARK = "figures.txt"
 
 
 def _require_ours(folder: Path) -> None:

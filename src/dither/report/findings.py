@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dither.report.content import Column, Finding, Table
 from dither.report.values import finite
 from dither.stats import Analysis, MacroAverage, pairs_needed
+from dither.stats.effect import Effect
 from dither.stats.formats import interval_text, signed
 
 _SURER = (
@@ -114,6 +115,11 @@ def _finding(row: MacroAverage, analysis: Analysis) -> Finding:
     return Finding(row.verdict.kind, LABELS[row.verdict.kind], f"{answer} Verdict: {row.verdict.text}.")
 
 
+def family_size(rows: Sequence[Effect]) -> int:
+    """How many tests the family of some effects holds, which Holm's method adjusts for."""
+    return max((row.tests for row in rows), default=0)
+
+
 def baseline_name(analysis: Analysis) -> str:
     """What the others are compared with, in words."""
     return "plain fine-tuning" if analysis.baseline == "none" else analysis.baseline
@@ -122,7 +128,7 @@ def baseline_name(analysis: Analysis) -> str:
 def how_to_read(analysis: Analysis) -> str:
     """What dots and bars are, and the rule by which something is resolved."""
     rule = analysis.rule
-    family = len(analysis.methods) - 1
+    family = family_size(analysis.all_runs.macros)
     text = (
         f"Points against {baseline_name(analysis)}, paired by seed: a dot is one seed, a bar the "
         f"{100 * rule.confidence:.4g} % interval of the mean difference. The average over tasks is the "

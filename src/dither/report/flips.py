@@ -1,13 +1,13 @@
 """The part of a page on the examples that flip most often between the methods and plain fine-tuning."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dither.report.content import Column, Figure, Row, Section, Table
+import altair as alt
 
-# Of Okabe and Ito (2008), told apart by colour-blind readers too.
-_MENDED, _BROKEN = "#0072B2", "#D55E00"
+from dither.report.content import Column, Figure, Row, Section, Table
+from dither.report.style import GAIN, LOSS, base, slug, spec
+
 _WIDEST_NAME, _BAR = 320, 22  # pixels
 
 _TEXT = (
@@ -123,8 +123,9 @@ def _examples(number: int, task: str, found: Sequence[Mapping[str, Any]]) -> Tab
         for row in found
     ]
     columns = [*_numeric(_EXAMPLE, rows), *(Column(f"text_{name}", name) for name in names)]
-    slug = re.sub("[^a-z0-9]+", "-", task.lower()).strip("-")
-    return Table(f"flips-{number}-{slug}", f"{task}: most flips first", _used(columns, rows), tuple(rows))
+    return Table(
+        slug("flips", str(number), task), f"{task}: most flips first", _used(columns, rows), tuple(rows)
+    )
 
 
 def _numeric(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Column]:
@@ -157,11 +158,9 @@ def _balance(shares: Sequence[Row]) -> Figure | None:
 
 
 def _bars() -> Mapping[str, Any]:
-    import altair as alt
-
-    kinds = alt.Scale(domain=["broken", "mended"], range=[_BROKEN, _MENDED])
+    kinds = alt.Scale(domain=["broken", "mended"], range=[LOSS, GAIN])
     bars = (
-        alt.Chart(alt.NamedData("rows"))
+        base()
         .transform_fold(["broken", "mended"], as_=["kind", "share"])
         .transform_calculate(signed="datum.kind === 'broken' ? -datum.share : datum.share")
         .mark_bar()
@@ -171,5 +170,4 @@ def _bars() -> Mapping[str, Any]:
             color=alt.Color("kind:N", scale=kinds, legend=alt.Legend(title=None, orient="top")),
         )
     )
-    spec = bars.properties(width="container", height=alt.Step(_BAR)).to_dict()
-    return {key: value for key, value in spec.items() if key != "config"}  # the page has its own
+    return spec(bars, height=alt.Step(_BAR))

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from dither.report.arms import runs_by_arm
 from dither.report.content import Column, Figure, Section, Table
 from dither.report.style import base, method_scale, slug, spec
 from dither.results import RunResult
@@ -32,13 +33,9 @@ def learning(results: Sequence[RunResult], tasks: Sequence[str], methods: Sequen
         tasks: in their order.
         methods: in their order, as in every picture.
     """
-    figures = []
+    arms, figures = runs_by_arm(results), []
     for task in tasks:
-        rows = [
-            row
-            for method in methods
-            for row in _rows(method, [r for r in results if (r.spec.task, r.spec.method) == (task, method)])
-        ]
+        rows = [row for method in methods for row in _rows(method, arms.get((task, method), []))]
         if rows:
             figures.append(_figure(task, rows, methods))
     text = (

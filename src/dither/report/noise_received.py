@@ -15,7 +15,7 @@ COLUMNS = (
     Column("type", "type"),
     Column("part", "part"),
     Column("shape", "shape"),
-    Column("elements", "elements", ",d"),
+    Column("elements", "elements", "d"),
     Column("std", "std", ".4e"),
     Column("requested", "noise asked for", ".4e"),
     Column("effective", "noise made", ".4e"),

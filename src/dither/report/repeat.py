@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dither.report.content import Column, Section, Table
+from dither.report.findings import family_size
 from dither.results import Experiment, Extension, Look, RunResult, Start
+from dither.results.environments import leaves
 from dither.stats import Analysis
 
 _KEYS = (Column("what", "what"), Column("value", "value"))
@@ -96,8 +98,9 @@ def _plan(provenance: Provenance, analysis: Analysis | None) -> Iterable[Mapping
     }
     if analysis is not None:
         rule = analysis.rule
-        tests = max((row.tests for row in analysis.all_runs.comparisons), default=0)
-        macro = max((row.tests for row in analysis.all_runs.macros), default=0)
+        tests, macro = (
+            family_size(rows) for rows in (analysis.all_runs.comparisons, analysis.all_runs.macros)
+        )
         pairs |= {
             "corrected for": f"Holm over {macro} averages (primary) and over {tests} tasks × methods; "
             f"looks: {rule.looks}",
@@ -131,17 +134,9 @@ def _environments(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
     """Each item with each of its values: more than one value is a difference between runs."""
     found: dict[tuple[str, str], int] = {}
     for result in results:
-        for item in _leaves("", result.environment):
+        for item in leaves(result.environment):
             found[item] = found.get(item, 0) + 1
     yield from ({"what": w, "value": v, "runs": runs} for (w, v), runs in sorted(found.items()))
-
-
-def _leaves(path: str, value: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(f"{path}.{key}" if path else str(key), item)
-    else:
-        yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _history(provenance: Provenance) -> Iterable[Mapping[str, Any]]:

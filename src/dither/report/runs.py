@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from dither.report.arms import runs_by_arm
 from dither.report.content import Column, Figure, Section, Table
 from dither.report.style import base, method_scale, shape_scale, spec
 from dither.report.values import finite
@@ -55,11 +56,8 @@ def runs(
         methods: in their order, as in every picture.
         scores: show them; not so while effects are hidden.
     """
-    arms = {
-        (task, method): [r for r in results if (r.spec.task, r.spec.method) == (task, method)]
-        for task in tasks
-        for method in methods
-    }
+    found = runs_by_arm(results)
+    arms = {(task, method): found.get((task, method), []) for task in tasks for method in methods}
     seconds = {arm: [run.seconds for run in own] for arm, own in arms.items()}
     memory = {
         arm: [run.peak_memory_mb for run in own if run.peak_memory_mb is not None]

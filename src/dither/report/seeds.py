@@ -1,12 +1,13 @@
 """Scores seed by seed: which run won and which lost, as slopes from the baseline to each method."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 
 from dither.report.content import Column, Figure, Section, Table
+from dither.report.pairs import Pair, pairs_of
 from dither.report.style import GAIN, LOSS, NOTHING, base, slug, spec
 from dither.report.verdicts import DOTS_AT_MOST
 from dither.stats import Analysis, Score
@@ -18,8 +19,7 @@ _COLUMNS = (
     Column("score", "method's score", ".2f"),
     Column("outcome", "outcome"),
 )
-_TIE = 1e-9
-_SUMMARY = (("lowest tenth", 0.1), ("median", 0.5), ("highest tenth", 0.9))
+_SUMMARY = {"lowest tenth": 0.1, "median": 0.5, "highest tenth": 0.9}
 
 
 def seeds(analysis: Analysis, scores: Sequence[Score]) -> Section | None:
@@ -30,10 +30,9 @@ def seeds(analysis: Analysis, scores: Sequence[Score]) -> Section | None:
         scores: of the runs.
     """
     methods = [name for name in analysis.methods if name != analysis.baseline]
-    figures = []
+    pairs, figures = pairs_of(analysis, scores), []
     for task in analysis.tasks:
-        own = {(row.method, row.seed): row.score for row in scores if row.task == task and row.scored}
-        rows = _rows(own, methods, analysis)
+        rows = _rows({method: pairs[method, task] for method in methods})
         if rows:
             figures.append(_figure(task, rows, methods))
     text = (
@@ -43,39 +42,24 @@ def seeds(analysis: Analysis, scores: Sequence[Score]) -> Section | None:
     return Section("seeds", "Seed by seed", (text,), tuple(figures)) if figures else None
 
 
-def _rows(
-    own: dict[tuple[str, int], float], methods: Sequence[str], analysis: Analysis
-) -> list[dict[str, Any]]:
-    pairs = {
-        name: {
-            seed: (own[analysis.baseline, seed], own[name, seed])
-            for seed in analysis.planned_seeds
-            if (name, seed) in own and (analysis.baseline, seed) in own
-        }
-        for name in methods
-    }
-    if sum(map(len, pairs.values())) > DOTS_AT_MOST:
-        return [_row(name, *row) for name in methods for row in _summed(list(pairs[name].values()))]
+def _rows(pairs: Mapping[str, Sequence[Pair]]) -> list[dict[str, Any]]:
+    """A row for each pair of each method; of too many the same quantiles of either arm, which are no runs."""
+    summed = sum(map(len, pairs.values())) > DOTS_AT_MOST
     return [
-        _row(name, str(seed), plain, score)
-        for name in methods
-        for seed, (plain, score) in pairs[name].items()
+        row
+        for method, own in pairs.items()
+        for row in (_quantiles(method, own) if summed else (_row(method, str(p.seed), *p[1:]) for p in own))
     ]
 
 
-def _summed(values: Sequence[tuple[float, float]]) -> list[tuple[str, float, float]]:
-    """Of so many seeds, the same quantiles of either arm: no single run."""
-    if not values:
-        return []
-    plain, score = np.array(values).T
-    return [
-        (name, float(np.quantile(plain, share)), float(np.quantile(score, share))) for name, share in _SUMMARY
-    ]
+def _quantiles(method: str, pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
+    for name, share in _SUMMARY.items() if pairs else ():
+        plain, score = (float(np.quantile([pair[at] for pair in pairs], share)) for at in (1, 2))
+        yield _row(method, name, plain, score, score - plain)
 
 
-def _row(method: str, seed: str, plain: float, score: float) -> dict[str, Any]:
-    gain = score - plain
-    outcome = "tie" if abs(gain) <= _TIE else "win" if gain > 0 else "loss"
+def _row(method: str, seed: str, plain: float, score: float, difference: float) -> dict[str, Any]:
+    outcome = "tie" if difference == 0 else "win" if difference > 0 else "loss"
     return {"method": method, "seed": seed, "plain": plain, "score": score, "outcome": outcome}
 
 

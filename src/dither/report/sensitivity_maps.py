@@ -12,7 +12,7 @@ from dither.report.style import INK, base, slug, spec
 
 SCHEME: Literal["viridis"] = "viridis"  # rises in lightness, so it is read without colours too
 CELLS = (Column("part", "part"), Column("type", "type of parameter"))
-ELEMENTS = Column("elements", "elements", ",d")
+ELEMENTS = Column("elements", "elements", "d")
 RUNS = Column("runs", "runs", "d")
 
 

@@ -1,7 +1,7 @@
 """The answer in pictures: every difference with its interval and its seeds."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -10,6 +10,7 @@ import numpy as np
 from dither.report.comparisons import comparisons, outcomes
 from dither.report.content import Column, Figure, Section, Table
 from dither.report.findings import LABELS, baseline_name, how_to_read, surer
+from dither.report.pairs import pairs_of
 from dither.report.style import GAIN, LOSS, NOTHING, OPEN, WITHIN, base, slug, spec, zero_line
 from dither.report.values import finite
 from dither.stats import Analysis, Comparison, MacroAverage, Score
@@ -31,7 +32,6 @@ _LOOKS = {
     "no verdict": (NOTHING, "stroke"),
 }
 _MEAN = "mean"
-_INNER = (0.1, 0.9)
 _MIDDLES = {"middle 80 %": 0.1, "middle 50 %": 0.25}
 
 _Effect = Comparison | MacroAverage
@@ -48,19 +48,21 @@ def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
         scores: of the runs.
     """
     methods = [name for name in analysis.methods if name != analysis.baseline]
-    seeds = _differences(analysis, scores)
-    domain = _domain(analysis, seeds)
-    figures = []
+    seeds = {
+        arm: {pair.seed: pair.difference for pair in own} for arm, own in pairs_of(analysis, scores).items()
+    }
+    drafts = []
     if methods and (len(methods) > 1 or len(analysis.tasks) == 1):
         over = "All methods" if len(methods) > 1 else methods[0]
         where = analysis.tasks[0] if len(analysis.tasks) == 1 else "over all tasks"
-        lines = _over_tasks(analysis, seeds)
-        figures.append(_figure(f"{over}, {where}", "method", lines, domain, wide=True))
+        drafts.append(_Draft(f"{over}, {where}", "method", _over_tasks(analysis, seeds), wide=True))
     if len(analysis.tasks) > 1:
         for method in methods:
             title = f"{method} against {baseline_name(analysis)}"
             lines = _by_task(analysis, method, seeds)
-            figures.append(_figure(title, "task", lines, domain, wide=len(methods) == 1))
+            drafts.append(_Draft(title, "task", lines, wide=len(methods) == 1))
+    domain = _domain(drafts)
+    figures = [draft.figure(domain) for draft in drafts]
     tables = [comparisons("comparisons", "Task by task", analysis.all_runs)]
     if any(row.failed for row in scores):
         title = "Task by task, without the pairs of failed runs"
@@ -76,28 +78,6 @@ def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
             *analysis.notes,
         ),
     )
-
-
-def _differences(analysis: Analysis, scores: Sequence[Score]) -> dict[tuple[str, str], dict[int, float]]:
-    """(method, task) -> seed -> points against the baseline, of the planned pairs that have both scores."""
-    plan = set(analysis.planned_seeds)
-    found = {(row.method, row.task, row.seed): row.score for row in scores if row.seed in plan and row.scored}
-    differences: dict[tuple[str, str], dict[int, float]] = {}
-    for (method, task, seed), score in found.items():
-        plain = found.get((analysis.baseline, task, seed))
-        if plain is not None:
-            differences.setdefault((method, task), {})[seed] = score - plain
-    return differences
-
-
-def _domain(analysis: Analysis, seeds: Mapping[tuple[str, str], _Seeds]) -> _Domain:
-    """One axis for all pictures, so that methods can be compared by eye."""
-    effects = [*analysis.all_runs.macros, *analysis.all_runs.comparisons]
-    ends = [end for row in effects for end in (*row.interval, row.difference) if math.isfinite(end)]
-    summed = max((len(each) for each in seeds.values()), default=0) * len(analysis.tasks) > DOTS_AT_MOST
-    shown = _INNER if summed else (0.0, 1.0)  # without single seeds, room for their middle is enough
-    ends += [float(end) for each in seeds.values() for end in np.quantile(list(each.values()), shown)]
-    return (min(0.0, *ends), max(0.0, *ends)) if ends else None
 
 
 def _over_tasks(analysis: Analysis, seeds: Mapping[tuple[str, str], _Seeds]) -> Iterator[_Line]:
@@ -118,24 +98,45 @@ def _by_task(analysis: Analysis, method: str, seeds: Mapping[tuple[str, str], _S
         yield task, analysis.all_runs.comparison(method, task), seeds.get((method, task), {})
 
 
-def _figure(title: str, what: str, lines: Iterator[_Line], domain: _Domain, *, wide: bool) -> Figure:
-    known = list(lines)
-    summed = sum(len(seeds) for _, _, seeds in known) > DOTS_AT_MOST
-    rows: list[dict[str, Any]] = []
-    for name, effect, seeds in known:
-        rows.append(_row(name, _MEAN, effect.difference, effect.interval, LABELS[effect.verdict.kind]))
-        rows += _middles(name, seeds) if summed else _dots(name, seeds)
-    columns = (
-        Column("name", what),
-        Column("seed", "seeds"),
-        Column("difference", "difference, points", "+.2f"),
-        Column("low", "from", "+.2f"),
-        Column("high", "to", "+.2f"),
-        Column("verdict", "verdict"),
-    )
-    table = Table(slug("difference", title), title, columns, tuple(rows))
-    chart = _chart([name for name, _, _ in known], domain, summed=summed)
-    return Figure(table, chart, _summary(known), wide=wide)
+class _Draft:
+    """A picture but for its axis, which all pictures share.
+
+    Args:
+        title: of the picture.
+        what: its lines are.
+        lines: with the differences of their seeds.
+        wide: of the picture.
+    """
+
+    def __init__(self, title: str, what: str, lines: Iterable[_Line], *, wide: bool) -> None:
+        self._title, self._what, self._lines, self._wide = title, what, list(lines), wide
+        self._summed = sum(len(seeds) for _, _, seeds in self._lines) > DOTS_AT_MOST
+        self.rows: list[dict[str, Any]] = []
+        for name, effect, seeds in self._lines:
+            label = LABELS[effect.verdict.kind]
+            self.rows.append(_row(name, _MEAN, effect.difference, effect.interval, label))
+            self.rows += _middles(name, seeds) if self._summed else _dots(name, seeds)
+
+    def figure(self, domain: _Domain) -> Figure:
+        """The picture on an axis."""
+        columns = (
+            Column("name", self._what),
+            Column("seed", "seeds"),
+            Column("difference", "difference, points", "+.2f"),
+            Column("low", "from", "+.2f"),
+            Column("high", "to", "+.2f"),
+            Column("verdict", "verdict"),
+        )
+        table = Table(slug("difference", self._title), self._title, columns, tuple(self.rows))
+        chart = _chart([name for name, _, _ in self._lines], domain, summed=self._summed)
+        return Figure(table, chart, _summary(self._lines), wide=self._wide)
+
+
+def _domain(drafts: Sequence[_Draft]) -> _Domain:
+    """One axis with room for all that is shown, so that methods can be compared by eye."""
+    numbers = (row[name] for draft in drafts for row in draft.rows for name in ("difference", "low", "high"))
+    ends = [value for value in numbers if value is not None]
+    return (min(0.0, *ends), max(0.0, *ends)) if ends else None
 
 
 def _summary(lines: Sequence[_Line]) -> str:

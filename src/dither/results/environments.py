@@ -13,7 +13,7 @@ def distinct(results: Iterable[RunResult]) -> list[tuple[dict[str, Any], int]]:
     """Return the different environments with the number of their runs, in order of first appearance."""
     found: dict[str, tuple[dict[str, Any], int]] = {}
     for result in results:
-        key = "\n".join(f"{name}={value}" for name, value in sorted(_leaves(result.environment)))
+        key = "\n".join(f"{name}={value}" for name, value in sorted(leaves(result.environment)))
         environment, count = found.get(key, (result.environment, 0))
         found[key] = (environment, count + 1)
     return list(found.values())
@@ -25,14 +25,14 @@ def differences(results: Iterable[RunResult]) -> list[str]:
     The sentence also says in how many groups of the same task and seed it differs: there it is mixed up with
     the difference between methods.
     """
-    runs = [(result.spec, dict(_leaves(result.environment))) for result in results]
-    names = sorted({name for _, leaves in runs for name in leaves})
+    runs = [(result.spec, dict(leaves(result.environment))) for result in results]
+    names = sorted({name for _, items in runs for name in items})
     sentences = []
     for name in names:
         values: dict[str, int] = {}
         groups: dict[tuple[str, int], set[str]] = {}
-        for spec, leaves in runs:
-            value = leaves.get(name, "unknown")
+        for spec, items in runs:
+            value = items.get(name, "unknown")
             values[value] = values.get(value, 0) + 1
             groups.setdefault((spec.task, spec.seed), set()).add(value)
         if len(values) > 1:
@@ -49,9 +49,10 @@ def _sentence(name: str, values: Mapping[str, int], mixed: int, groups: int) -> 
     return text + "."
 
 
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each item of an environment with its value as text, those of a table by `table.item`."""
     for name, item in value.items():
         if isinstance(item, dict):
-            yield from _leaves(item, f"{prefix}{name}.")
+            yield from leaves(item, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", item if isinstance(item, str) else encode(item)

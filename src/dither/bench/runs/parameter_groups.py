@@ -31,7 +31,6 @@ def groups_of(model: "nn.Module") -> dict[str, Group]:
 
 def in_order(found: Mapping[Group, Any]) -> list[tuple[Group, Any]]:
     """By the order of types, matrices first."""
-    from dither.core.parameter_types import TYPES
+    from dither.core.parameter_types import type_place
 
-    places = {kind: place for place, kind in enumerate(TYPES)}
-    return sorted(found.items(), key=lambda item: (places.get(item[0][0], len(places)), item[0]))
+    return sorted(found.items(), key=lambda item: (type_place(item[0][0]), item[0]))

@@ -17,7 +17,7 @@
   // The forms of `dither.report.content.Column`: an optional +, digits after a point, and one of d f e g %.
   function shown(value, form) {
     if (value === null || value === undefined) return "–";
-    const [, plus, digits, kind] = /^(\+?)(?:\.(\d+))?~?([dfeg%])$/.exec(form) ?? [];
+    const [, plus, digits, kind] = /^(\+?)(?:\.(\d+))?([dfeg%])$/.exec(form) ?? [];
     if (!kind || typeof value !== "number") return String(value);
     const places = Number(digits ?? (kind === "g" ? 6 : 0));
     const text =
