@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from dither.cli import compare, demo, finetune, methods, perturb, report, reproduce, sensitivity, sweep, tasks
+from dither.cli.interrupts import interrupts_heard
 
 _COMMANDS = (demo, compare, sweep, reproduce, finetune, sensitivity, report, perturb, tasks, methods)
 
@@ -75,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     args.command = typed(arguments)
     try:
-        status = int(args.run(args))
+        with interrupts_heard():
+            status = int(args.run(args))
         sys.stdout.flush()  # here, where a reader that has gone can be forgiven
         return status
     except KeyboardInterrupt:

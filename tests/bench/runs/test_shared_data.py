@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,8 @@ def test_the_folder_goes_after_ctrl_c(tmp_path):
     command = subprocess.Popen(
         [sys.executable, "-m", "dither", *words, "--out", str(tmp_path / "out")],
         env=os.environ | {"TMPDIR": str(temporary)},
+        # A shell that runs tests in the background has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         stderr=subprocess.PIPE,
         text=True,
     )
