@@ -26,6 +26,7 @@ FIXED = {"model": "builtin", "model_digest": "m1", "threads": 1, "dtype": "float
 DIGESTS = {"task_digest": "t1", "data_digest": "d1"}
 METHODS = {"none": {}, "noisytune": {}}
 QUICK = ("--set", "train.epochs=1", "--methods", "noisytune")
+SEEN = ("--set", "train.epochs=50", "--methods", "noisytune")  # a run lasts for several pictures
 
 
 def spec(method: str, seed: int) -> RunSpec:
@@ -227,7 +228,7 @@ def on_terminal(command: list[str], width: int, height: int) -> tuple[int, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["compare", "sensitivity"])
 def test_a_terminal_sees_the_runs_and_is_left_clean(films, tmp_path, command):
-    words = [command, str(films[0]), "--model", str(films[1]), *QUICK, "--seeds", "0-2", "--jobs", "1"]
+    words = [command, str(films[0]), "--model", str(films[1]), *SEEN, "--seeds", "0-2", "--jobs", "1"]
     words += ["--watch", *(["--peek"] if command == "compare" else ["--batches", "1"])]
     start = [sys.executable, "-m", "dither"]
     status, sent = on_terminal([*start, *words, "--out", str(tmp_path / "out")], 60, 20)
