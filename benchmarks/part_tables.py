@@ -169,6 +169,16 @@ def _comparison(case: Case) -> list[str]:
     return table([*head, "peak memory of the largest process"], _rows(case, cells))
 
 
+def _report(case: Case) -> list[str]:
+    """Its pages: how long they are made, and how long a browser draws them."""
+
+    def cells(_: str, row: dict[str, Any]) -> list[str]:
+        return [number(row["median"]), _spread(row, 1.0), size(row.get("peak_bytes"))]
+
+    page = f"The page: {size(case['page_bytes'])}, {case['pictures']} pictures with {case['marks']:,} marks."
+    return [*table(["", "s", "quartiles", "peak memory"], _rows(case, cells)), "", page]
+
+
 PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {
     "noise": ("NoisyTune", _each(_noise)),
     "pats": ("PATS", _each(_pats)),
@@ -176,5 +186,6 @@ PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {
     "scaling": ("Scaling of `moments` and `perturb_`", _scaling),
     "comparison": ("`dither compare` against the bare training loops of its runs", _each(_comparison)),
     "perturb": ("`dither perturb` against `cp` and `sync`", _each(_perturb)),
+    "report": ("`dither report`: written in a fresh process, opened in Chromium", _each(_report)),
 }
 """Title and tables of each part, in the order of the page."""

@@ -17,6 +17,7 @@ from benchmarks.perturb import peak_of
 from benchmarks.timing import summary
 
 REPORT, FIRST, ALL = "dither report", "first picture on the screen", "all pictures"
+MANY = "3,015 runs"
 ROUNDS = 5
 
 _CODE = """
@@ -79,8 +80,7 @@ def measured(rounds: int, **shape: Any) -> dict[str, Any]:
         "model": f"{runs:,} runs",
         "note": f"load of the machine {load:.1f} to {os.getloadavg()[0]:.1f}",
         "page_bytes": size,
-        "pictures": openings[-1]["pictures"],
-        "marks": openings[-1]["marks"],
+        **{count: openings[-1][count] for count in ("pictures", "marks")},
         "candidates": {
             REPORT: {**summary(writing), "peak_bytes": max(peaks)},
             FIRST: summary([found["first"] for found in openings]),

@@ -12,6 +12,7 @@ from benchmarks.pats import BARE, WITH_HALF, WITH_PATS
 from benchmarks.perturb import COPY as CP
 from benchmarks.perturb import PERTURB, UNHASHED
 from benchmarks.readings import PASSES, Case, cases, nanoseconds, rounds
+from benchmarks.report import FIRST, MANY, REPORT
 from benchmarks.shapes import DECODER
 
 Measure = Callable[[Case, Case], list[float]]
@@ -123,6 +124,16 @@ def milliseconds(name: str) -> Measure:
     return lambda case, _: [1e3 * value for value in rounds(case, name)]
 
 
+def seconds(name: str) -> Measure:
+    """What a candidate takes."""
+    return lambda case, _: rounds(case, name)
+
+
+def page_megabytes(case: Case, _: Case) -> list[float]:
+    """The size of the page that was written, in 10^6 bytes."""
+    return [case["page_bytes"] / 1e6] if "page_bytes" in case else []
+
+
 def peak_megabytes(name: str) -> Measure:
     """What the memory of a candidate rises to, in 10^6 bytes."""
 
@@ -138,6 +149,7 @@ _BERT = {"model": "BERT-base", "dtype": "float32"}
 _HALF = {"model": "BERT-base", "dtype": "bfloat16"}
 _LORA, _DECODER = {"model": "LoRA", "dtype": "float32"}, {"model": DECODER, "dtype": "float32"}
 _SHARDED, _SINGLE = {"model": "sharded checkpoint, bfloat16"}, {"model": "one tensor, bfloat16"}
+_PAGE = {"model": MANY}
 _FRESH = "import torch, dither, first noise"
 # Of a copy's bandwidth: NoisyTune moves three times the weights where a copy moves two.
 _LIMIT = times_of(COPY, WHOLE, PASSES)
@@ -177,5 +189,8 @@ TARGETS = (
            peak_megabytes(PERTURB)),
     Target("`dither perturb`, one tensor of 4 GB: memory above `import torch`", 250.0, "MB", "perturb",
            _SINGLE, peak_megabytes(PERTURB)),
+    Target("`dither report`, 3,015 runs, 9 tasks, 5 methods", 20.0, "s", "report", _PAGE, seconds(REPORT)),
+    Target("the same: size of the page", 6.0, "MB", "report", _PAGE, page_megabytes),
+    Target("the same: first picture on the screen", 3.0, "s", "report", _PAGE, seconds(FIRST)),
 )  # fmt: skip
 """The limits that the tables are held against."""

@@ -61,6 +61,15 @@ def test_perturbing_reads_as_it_was_measured(document: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
+def test_the_report_reads_as_it_was_measured(document: dict[str, Any]) -> None:
+    text = page([document])
+    assert row(text, "dither report")[1:] == ["14.0", "13.0 … 17.5", "512.0 MiB"]
+    assert "\nThe page: 1.0 MiB, 32 pictures with 3,356 marks.\n" in text
+    assert row(text, "`dither report`, 3,015 runs")[2:] == ["≤ 20 s", "14.0", "13.0 … 17.5", "yes"]
+    assert row(text, "the same: size of the page")[2:] == ["≤ 6 MB", "1.05", "1.05 … 1.05", "yes"]
+    assert row(text, "the same: first picture")[2:] == ["≤ 3 s", "0.250", "0.250 … 0.375", "yes"]
+
+
 def test_targets_say_what_was_reached(document: dict[str, Any]) -> None:
     text = page([document])
     assert row(text, "AdamW step with PATS over the bare one, MiniLM")[2:] == [

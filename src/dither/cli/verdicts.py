@@ -102,11 +102,8 @@ def _legend(analysis: "Analysis", narrow: bool) -> str:
     text += "; narrow: --json has p and more." if narrow else "; w/t/l: wins, ties and losses."
     if rule.margin is not None:
         text += f" Margin of equivalence: {rule.margin:g} points."
-    if rule.looks > 1:
-        text += (
-            f" You looked {rule.looks} times at this comparison, so this time a difference counts below "
-            f"p = {rule.level:g}; the chance of any false alarm over all looks is below {rule.overall:.3g}."
-        )
+    if rule.cost_of_looks:
+        text += f" {rule.cost_of_looks}"
     return text
 
 

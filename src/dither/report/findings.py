@@ -137,9 +137,6 @@ def how_to_read(analysis: Analysis) -> str:
     )
     if rule.margin is not None:
         text += f" Differences within ±{rule.margin:g} points were declared to be of no interest."
-    if rule.looks > 1:
-        text += (
-            f" These results were looked at {rule.looks} times, so the level of this look is {rule.level:g}; "
-            f"the chance of any false alarm over all looks is below {rule.overall:.3g}."
-        )
+    if rule.cost_of_looks:
+        text += f" {rule.cost_of_looks}"
     return text

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from dither.report.content import Column, Figure, Section, Table
-from dither.report.style import PLAIN, base, slug, spec
+from dither.report.style import GAIN, LOSS, PLAIN, base, slug, spec
 from dither.report.values import finite
 from dither.results import RunResult
 
@@ -19,6 +19,7 @@ _COLUMNS = (
     Column("difference", "difference", "+.2f"),
     Column("pairs", "pairs", "d"),
 )
+_EVEN = "#F2F0EC"
 _Values = dict[tuple[str, str, int], float]
 
 
@@ -83,8 +84,7 @@ def _cell(values: _Values, evaluation: str, method: str) -> dict[str, Any] | Non
 def _figure(task: str, metric: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
     table = Table(slug("languages", task, metric), f"{task}: {metric}", _COLUMNS, tuple(rows))
     most = max(abs(row["difference"]) for row in rows) or 1.0
-    # Orange for losses, blue for gains: told apart by colour-blind readers, like the verdicts.
-    scale = alt.Scale(domain=[-most, 0, most], range=["#D55E00", "#F2F0EC", "#0072B2"], interpolate="lab")
+    scale = alt.Scale(domain=[-most, 0, most], range=[LOSS, _EVEN, GAIN], interpolate="lab")
     every = base().encode(
         x=alt.X("method:N", sort=list(methods), title=None, axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("evaluation:N", sort=None, title=None),

@@ -11,6 +11,7 @@ from dither.report.findings import family_size
 from dither.results import Experiment, Extension, Look, RunResult, Start
 from dither.results.environments import leaves
 from dither.stats import Analysis
+from dither.stats.formats import seed_ranges
 
 _KEYS = (Column("what", "what"), Column("value", "value"))
 _TASKS = (
@@ -88,7 +89,7 @@ def _plan(provenance: Provenance, analysis: Analysis | None) -> Iterable[Mapping
         "kind": plan.kind,
         "model": plan.model,
         "model's files (digest)": plan.model_digest,
-        "seeds": _ranges(plan.seeds),
+        "seeds": seed_ranges(plan.seeds),
         "planned pairs for each task and method": str(len(plan.seeds)),
         "threads of a run": str(plan.threads),
         "processes of a run": str(plan.processes),
@@ -157,7 +158,7 @@ def _asked(plan: Experiment) -> str:
     kind = plan.kind.partition(" ")[0]
     verb = kind if kind in ("sensitivity", "finetune") else "compare"
     words = ["dither", verb, *plan.tasks, "--model", plan.model, "--methods", ",".join(plan.methods)]
-    words += ["--seeds", _ranges(plan.seeds).replace(" ", "")]
+    words += ["--seeds", seed_ranges(plan.seeds).replace(" ", "")]
     for name, value in plan.train_settings.items():
         words += ["--set", f"train.{name}={value if isinstance(value, str) else json.dumps(value)}"]
     words += ["--threads", str(plan.threads)] if plan.threads != 1 else []
@@ -168,19 +169,3 @@ def _asked(plan: Experiment) -> str:
 
 def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    """Seeds as users type them.
-
-    Example:
-        >>> _ranges((0, 1, 2, 7))
-        '0-2, 7'
-    """
-    spans: list[list[int]] = []
-    for seed in sorted(seeds):
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1].append(seed)
-        else:
-            spans.append([seed])
-    return ", ".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in spans)

@@ -71,3 +71,19 @@ def run_counts(tasks: Sequence[object], methods: Sequence[str], seeds: Sequence[
     sizes = {"task": len(tasks), "arm": len(methods), "seed": len(seeds)}
     counts = " × ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in sizes.items())
     return f"{counts} = {len(tasks) * len(methods) * len(seeds)} runs"
+
+
+def seed_ranges(seeds: Sequence[int]) -> str:
+    """Seeds as users type them.
+
+    Example:
+        >>> seed_ranges((0, 1, 2, 7))
+        '0-2, 7'
+    """
+    spans: list[list[int]] = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1].append(seed)
+        else:
+            spans.append([seed])
+    return ", ".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in spans)

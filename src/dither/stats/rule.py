@@ -64,3 +64,20 @@ class Rule:
     def overall(self) -> float:
         """The bound on the error rate over all looks so far."""
         return self.alpha * (2 - 0.5 ** (self.looks - 1))
+
+    @property
+    def cost_of_looks(self) -> str:
+        """What earlier looks cost this one, in a sentence; "" at the first.
+
+        Example:
+            >>> Rule(looks=2).cost_of_looks  # doctest: +NORMALIZE_WHITESPACE
+            'These results were looked at 2 times, this time included, so a difference counts below p = 0.025;
+            the chance of any false alarm over all looks is below 0.075.'
+        """
+        if self.looks == 1:
+            return ""
+        return (
+            f"These results were looked at {self.looks} times, this time included, so a difference counts "
+            f"below p = {self.level:g}; the chance of any false alarm over all looks is below "
+            f"{self.overall:.3g}."
+        )

@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from dither.stats.formats import seed_ranges
 
 FILE = "trials.json"
 
@@ -81,7 +82,8 @@ class Selection:
         """
         pruned = sum(trial.state == "pruned" for trial in self.trials)
         return (
-            f"selected on a held-out slice of train with {_seeds(self.seeds)} ({len(self.trials)} "
+            f"selected on a held-out slice of train with seed{'s' * (len(self.seeds) != 1)} "
+            f"{seed_ranges(self.seeds)} ({len(self.trials)} "
             f"trial{'s' * (len(self.trials) != 1)}, {pruned} pruned); the reported split was not looked at"
         )
 
@@ -127,12 +129,3 @@ def read_selection(folder: str | Path) -> Selection:
         return Selection(**{**found, **lists}, trials=rows)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no trials of a search ({error})") from error
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    """Seeds in words: a range where they are one."""
-    first, last = seeds[0], seeds[-1]
-    if len(seeds) == 1:
-        return f"seed {first}"
-    whole = list(seeds) == list(range(first, last + 1))
-    return f"seeds {first}-{last}" if whole else f"seeds {','.join(map(str, seeds))}"
