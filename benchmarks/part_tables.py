@@ -175,8 +175,11 @@ def _report(case: Case) -> list[str]:
     def cells(_: str, row: dict[str, Any]) -> list[str]:
         return [number(row["median"]), _spread(row, 1.0), size(row.get("peak_bytes"))]
 
-    page = f"The page: {size(case['page_bytes'])}, {case['pictures']} pictures with {case['marks']:,} marks."
-    return [*table(["", "s", "quartiles", "peak memory"], _rows(case, cells)), "", page]
+    rows = table(["", "s", "quartiles", "peak memory"], _rows(case, cells))
+    if "page_bytes" not in case:
+        return rows
+    drawn = f"{case.get('pictures', NOTHING)} pictures with {case.get('marks', 0):,} marks"
+    return [*rows, "", f"The page: {size(case['page_bytes'])}, {drawn}."]
 
 
 PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {

@@ -52,7 +52,7 @@ def test_another_part_joins_the_file(root: Path, tmp_path: Path, document: dict[
     write(out, document)
     quick(root, out, "scaling")
     found = {section["part"]: section for section in read(out)["sections"]}
-    assert set(found) == {"noise", "pats", "startup", "scaling", "perturb"}
+    assert set(found) == {"noise", "pats", "startup", "scaling", "perturb", "report"}
     assert [case["elements"] for case in found["scaling"]["cases"]] == [1000, 10_000, 100_000]
     assert found["scaling"]["run"]["quick"] is True
     assert found["noise"]["run"]["commit"] == "abc"
@@ -119,7 +119,7 @@ def test_new_sections_replace_those_of_their_part_and_device(document: dict[str,
     fresh = [{"part": "noise", "device": device, "run": {}, "cases": []} for device in ("cpu", "cuda")]
     found = merged({"cpu": "x"}, fresh, document)["sections"]
     assert [(row["device"], row["part"]) for row in found] == [
-        *(("cpu", part) for part in ("noise", "pats", "perturb", "scaling", "startup")),
+        *(("cpu", part) for part in ("noise", "pats", "perturb", "report", "scaling", "startup")),
         ("cuda", "noise"),
     ]
     assert found[0]["run"] == {}

@@ -23,7 +23,7 @@ KILLS = 20
 # number -1 ends it when the target has its name.
 ZYGOTE = """
 import os, signal, sys, threading, dither
-from dither.checkpoint import perturb_checkpoint, publication
+from dither.checkpoint import new_file, perturb_checkpoint
 
 source, target = sys.argv[1:]
 passed, end, counting = 0, 0, threading.Lock()
@@ -49,7 +49,7 @@ def watched(function):
 def noise():
     for name in ("mkdir", "open", "write", "fdatasync", "fsync", "rename"):
         setattr(os, name, watched(getattr(os, name)))
-    publication._SENT = 1 << 16
+    new_file.PIECE, new_file._SENT = 1 << 14, 1 << 16
     perturb_checkpoint(source, target, dither.NoisyTune(seed=1), names="file", block=16384, progress=tick)
 
 for line in sys.stdin:

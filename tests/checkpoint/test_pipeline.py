@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Generator
@@ -14,7 +13,7 @@ import torch
 from stored_files import normal, save
 
 import dither
-from dither.checkpoint import perturb_checkpoint, publication
+from dither.checkpoint import perturb_checkpoint
 from dither.checkpoint.blocks import Ring
 from dither.checkpoint.headers import read_header
 from dither.checkpoint.pipeline import AHEAD, ahead
@@ -99,16 +98,3 @@ def test_the_threads_of_torch_are_given_back(fails: bool, tmp_path: Path) -> Non
     assert torch.get_num_threads() == before
     assert ("write", max(1, before - 3)) in seen
     assert threading.active_count() < 20
-
-
-def test_a_disk_that_fails_in_the_background_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = save(tmp_path / "s.safetensors", {"w": normal((90, 90))})
-
-    def broken(descriptor: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(publication, "_SENT", 8192)
-    monkeypatch.setattr(os, "fdatasync", broken)
-    with pytest.raises(OSError, match=r"nothing of it is left: .*Input/output error; mend that"):
-        perturb_checkpoint(source, tmp_path / "t.safetensors", dither.NoisyTune(), names="file", block=4096)
-    assert os.listdir(tmp_path) == ["s.safetensors"]

@@ -5,8 +5,8 @@ the bytes that the same method gives in memory.
 
 Read on in this order: ``headers`` and ``index`` (what the files hold, checked), ``architecture`` (whose
 parameters they are), ``plan`` (what is noised), ``stream`` (block by block), ``companions`` and
-``publication`` (the other files, and all of it at once), ``manifest`` (what was done), ``perturbation`` (the
-whole of it).
+``publication`` and ``new_file`` (the other files, and all of it at once), ``manifest`` (what was done),
+``perturbation`` (the whole of it).
 """
 
 from dither.checkpoint.perturbation import Outcome, perturb_checkpoint, plan_checkpoint, replay_checkpoint

@@ -9,12 +9,12 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from dither.checkpoint.new_file import NewFile
+
 _COPIED = 1 << 20
-_SENT = 128 << 20  # bytes after which a file is sent to the disk: at the end little is left to wait for
 _MARGIN = 4 << 20  # bytes for dither.json and the file system's own
 
 
@@ -29,58 +29,17 @@ class Publication:
     def __init__(self, target: Path, folder: Path) -> None:
         self.target, self.folder = target, folder
 
-    @contextmanager
-    def create(self, name: str) -> Iterator["NewFile"]:
-        """A new file to write; it is on the disk when the block ends."""
+    def create(self, name: str) -> NewFile:
+        """A new file to write; it is on the disk when its block ends."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        try:
-            with NewFile(descriptor) as file:
-                yield file
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return NewFile(path)
 
     def copy(self, source: Path, name: str) -> None:
         """Bring a file along as it is."""
         with self.create(name) as new, source.open("rb", buffering=0) as old:
             while block := old.read(_COPIED):
                 new.write(block)
-
-
-class NewFile:
-    """Writes whole blocks to a file, by plain writes, and sends them to the disk while more come."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._waiting = 0  # bytes that nobody has sent to the disk
-        self._sync: Future[None] | None = None
-        self._worker = ThreadPoolExecutor(1)
-
-    def __enter__(self) -> "NewFile":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._worker.shutdown()
-        if kind is None:
-            self._sent()
-
-    def write(self, block: bytes | memoryview) -> None:
-        """Write all of a block."""
-        rest = memoryview(block)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        self._waiting += len(block)
-        if self._waiting >= _SENT and (self._sync is None or self._sync.done()):
-            self._sent()
-            self._sync = self._worker.submit(os.fdatasync, self._descriptor)
-            self._waiting = 0
-
-    def _sent(self) -> None:
-        """Raise what went wrong on the way to the disk: the system tells it once."""
-        if self._sync is not None:
-            self._sync.result()
 
 
 def check_target(source: Path, target: Path, *, is_folder: bool, suffix: str) -> None:
