@@ -95,8 +95,8 @@ def _figures(arms: Sequence[Arm], methods: Sequence[str], source: str) -> Iterat
     for task in dict.fromkeys(arm.task for arm in arms):
         own = [arm for arm in arms if arm.task == task]
         yield from sensitivity_maps(own, source, WHAT[source])
-        yield from distributions(own, methods, source, WHAT[source])
-        yield from movements(own, methods)
+        lines = [*distributions(own, methods, source, WHAT[source]), *movements(own, methods)]
+        yield from sorted(lines, key=lambda figure: figure.wide)  # two narrow ones share a row
         yield from noise_maps(own)
         if (found := noise_received(own, methods)) is not None:
             yield found

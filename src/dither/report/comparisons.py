@@ -6,7 +6,7 @@ import altair as alt
 
 from dither.report.content import Column, Figure, Row, Table
 from dither.report.findings import LABELS
-from dither.report.style import GAIN, LOSS, NOTHING, base, spec
+from dither.report.style import GAIN, LOSS, NOTHING, arms_on_y, base, spec
 from dither.report.values import finite
 from dither.stats import Analysis, Comparison
 from dither.stats import Table as Effects
@@ -36,8 +36,9 @@ def outcomes(analysis: Analysis) -> Figure:
     """Wins, ties and losses of every method on every task."""
     rows: list[dict[str, Any]] = [
         {"task": row.task, "method": row.method, "outcome": name, "pairs": count}
+        for task in analysis.tasks
         for row in analysis.all_runs.comparisons
-        if row.method != analysis.baseline
+        if row.task == task and row.method != analysis.baseline
         for name, count in (("win", row.wins), ("tie", row.ties), ("loss", row.losses))
     ]
     columns = (Column("task", "task"), Column("method", "method"), Column("outcome", "outcome"))
@@ -45,20 +46,28 @@ def outcomes(analysis: Analysis) -> Figure:
         "outcomes", "Wins, ties and losses by seed", (*columns, Column("pairs", "pairs", "d")), tuple(rows)
     )
     scale = alt.Scale(domain=["win", "tie", "loss"], range=[GAIN, NOTHING, LOSS])
-    bars = base().mark_bar().encode(
-        y=alt.Y("task:N", sort=list(analysis.tasks), title=None),
-        yOffset=alt.YOffset("method:N", sort=list(analysis.methods), scale=alt.Scale(paddingInner=0.15)),
-        x=alt.X("pairs:Q", title="pairs"),
-        color=alt.Color("outcome:N", scale=scale, title=None),
-        order=alt.Order("rank:Q"),
-        tooltip=["task:N", "method:N", "outcome:N", "pairs:Q"],
-    ).transform_calculate(rank="indexof(['win', 'tie', 'loss'], datum.outcome)")  # fmt: skip
+    several = len(analysis.tasks) > 1
+    y, step = arms_on_y(tasks=several)
+    bars = (
+        base()
+        .transform_calculate(
+            arm="datum.task + ', ' + datum.method" if several else "datum.method",
+            rank="indexof(['win', 'tie', 'loss'], datum.outcome)",
+        )
+        .mark_bar()
+        .encode(
+            y=y,
+            x=alt.X("pairs:Q", title="pairs", axis=alt.Axis(format="d", tickMinStep=1)),
+            color=alt.Color("outcome:N", scale=scale, title=None),
+            order=alt.Order("rank:Q"),
+            tooltip=["task:N", "method:N", "outcome:N", "pairs:Q"],
+        )
+    )
     total = {
         name: sum(row["pairs"] for row in rows if row["outcome"] == name) for name in ("win", "tie", "loss")
     }
     words = f"Over all methods and tasks: wins {total['win']}, ties {total['tie']}, losses {total['loss']}."
-    order = ", ".join(name for name in analysis.methods if name != analysis.baseline)
-    return Figure(table, spec(bars, height=alt.Step(14)), f"{words} Bars of a task, from above: {order}.")
+    return Figure(table, spec(bars, height=step), words)
 
 
 def comparisons(id: str, title: str, effects: Effects) -> Table:

@@ -102,7 +102,8 @@ def _chart(
     rows: Sequence[Mapping[str, Any]], name: str, lines: Sequence[str], *, numbers: bool
 ) -> dict[str, Any]:
     x = alt.X("value:Q" if numbers else "value:N", title=name, scale=_scale(rows, numbers=numbers))
-    every = base().encode(x=x, color=alt.Color("line:N", scale=method_scale(lines), title=None))
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    every = base().encode(x=x, color=alt.Color("line:N", scale=method_scale(lines), legend=legend))
     band = every.mark_area(opacity=0.16).encode(
         y=alt.Y("low:Q", title="points against plain"), y2="high:Q", detail="others:N"
     )
@@ -116,7 +117,7 @@ def _chart(
         alt.Tooltip("others:N", title="at"),
         alt.Tooltip("verdict:N"),
     ]
-    shape = alt.Shape("line:N", scale=shape_scale(lines), title=None)
+    shape = alt.Shape("line:N", scale=shape_scale(lines), legend=legend)
     marks = every.mark_point(filled=True, opacity=1, size=70).encode(
         y="difference:Q", shape=shape, tooltip=tips
     )

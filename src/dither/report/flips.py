@@ -6,9 +6,7 @@ from typing import Any
 import altair as alt
 
 from dither.report.content import Column, Figure, Row, Section, Table
-from dither.report.style import GAIN, LOSS, base, slug, spec
-
-_WIDEST_NAME, _BAR = 320, 22  # pixels
+from dither.report.style import GAIN, LOSS, arms_on_y, base, slug, spec
 
 _TEXT = (
     "An example flips where plain fine-tuning and a method say different things about it under the same "
@@ -151,13 +149,14 @@ def _balance(shares: Sequence[Row]) -> Figure | None:
     ]
     return Figure(
         Table("flips-balance", "Mended and broken by each method", _BALANCE, tuple(rows)),
-        _bars(),
+        _bars(tasks=several),
         f"Bars for {len(rows)} arms: mended examples to the right of zero, broken ones to the left, in per "
         "cent of examples × pairs. A bar longer to the right is a gain.",
     )
 
 
-def _bars() -> Mapping[str, Any]:
+def _bars(*, tasks: bool) -> Mapping[str, Any]:
+    y, step = arms_on_y(tasks=tasks)
     kinds = alt.Scale(domain=["broken", "mended"], range=[LOSS, GAIN])
     bars = (
         base()
@@ -166,8 +165,8 @@ def _bars() -> Mapping[str, Any]:
         .mark_bar()
         .encode(
             x=alt.X("signed:Q", title="% of examples × pairs", axis=alt.Axis(labelExpr="abs(datum.value)")),
-            y=alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=_WIDEST_NAME)),
+            y=y,
             color=alt.Color("kind:N", scale=kinds, legend=alt.Legend(title=None, orient="top")),
         )
     )
-    return spec(bars, height=alt.Step(_BAR))
+    return spec(bars, height=step)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dither.report.arms import runs_by_arm
 from dither.report.content import Column, Figure, Section, Table
-from dither.report.style import base, method_scale, slug, spec
+from dither.report.style import base, method_lines, slug, spec
 from dither.results import RunResult
 
 POINTS_AT_MOST = 60
@@ -80,22 +80,18 @@ def _shortened(pairs: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]
 
 def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
     table = Table(slug("learning", task), f"{task}, training loss", _COLUMNS, tuple(rows))
-    legend = alt.Legend(title=None, symbolOpacity=1, symbolType="stroke", symbolSize=200)
-    colour = alt.Color("method:N", scale=method_scale(methods), legend=legend)
-    x = alt.X("step:Q", title="step")
-    band = base().mark_area(opacity=0.15).encode(
-        x=x, color=colour, y=alt.Y("low:Q", title="training loss", scale=alt.Scale(zero=False)), y2="high:Q"
-    )  # fmt: skip
+    lines = method_lines(methods, shown={row["method"] for row in rows})
+    x = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=8))
+    y = alt.Y("low:Q", title="training loss", scale=alt.Scale(zero=False))
+    band = base().mark_area(opacity=0.15).encode(x=x, y=y, y2="high:Q", color=lines["color"])
     tips = [
         alt.Tooltip("method:N"),
         alt.Tooltip("step:Q"),
         alt.Tooltip("loss:Q", format=".4f"),
         alt.Tooltip("runs:Q"),
     ]
-    line = base().mark_line(point=alt.OverlayMarkDef(size=16)).encode(
-        x=x, y="loss:Q", color=colour, strokeDash=alt.StrokeDash("method:N", sort=list(methods), legend=None),
-        tooltip=tips,
-    )  # fmt: skip
+    line = base().mark_line(point=alt.OverlayMarkDef(size=16))
+    line = line.encode(x=x, y="loss:Q", tooltip=tips, **lines)
     last = {row["method"]: row["loss"] for row in rows}
     words = ", ".join(f"{name} {loss:.3g}" for name, loss in last.items())
     return Figure(table, spec(alt.layer(band, line), height=220), f"Mean training loss at the end: {words}.")

@@ -19,6 +19,9 @@ _COLUMNS = (
     Column("score", "method's score", ".2f"),
     Column("outcome", "outcome"),
 )
+LETTERS_IN_LINE = 45
+"""Names of methods that have more letters in all stand aslant."""
+
 _SUMMARY = {"lowest tenth": 0.1, "median": 0.5, "highest tenth": 0.9}
 
 
@@ -77,7 +80,8 @@ def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Fi
         alt.Tooltip("score:Q", format=".2f"),
     ]
     ends = base().transform_fold(["plain", "score"], as_=["arm", "points"])
-    x = alt.X("method:N", sort=list(methods), title=None, axis=alt.Axis(labelAngle=0, ticks=False))
+    angle = 0 if sum(map(len, methods)) <= LETTERS_IN_LINE else -35
+    x = alt.X("method:N", sort=list(methods), title=None, axis=alt.Axis(labelAngle=angle, ticks=False))
     y = alt.Y("points:Q", title="score, points", scale=alt.Scale(zero=False))
     offset = alt.XOffset("arm:N", sort=["plain", "score"], scale=alt.Scale(paddingOuter=0.25))
     every = ends.encode(x=x, xOffset=offset, y=y, color=colour)

@@ -7,17 +7,9 @@ from typing import Any
 import altair as alt
 
 from dither.report.arms import Row
-from dither.report.style import base, method_scale
+from dither.report.style import base, method_lines
 
 PANEL = {"width": 190, "height": 120}
-DASHES = (
-    [1, 0],
-    [7, 3],
-    [3, 3],
-    [9, 3, 2, 3],
-    [2, 2],
-    [12, 4],
-)  # lines that coincide show each other's colour
 NOTICED = 1e-3
 """The least share of a type's elements that the axis makes room for; tables have all of them."""
 
@@ -35,7 +27,7 @@ def lines(rows: Sequence[Row], methods: Sequence[str], what: str) -> Any:
             x=alt.X("low:Q", scale=x, title=what, axis=alt.Axis(format=".0e", values=_decades(*ends))),
             y=alt.Y("share:Q", title="share of elements", axis=alt.Axis(format="%", tickCount=4)),
             tooltip=["method:N", alt.Tooltip("low:Q", format=".2e"), alt.Tooltip("share:Q", format=".2%")],
-            **_method(rows, methods),
+            **_by_method(rows, methods),
         )
     )
 
@@ -70,19 +62,11 @@ def _over_training(rows: Sequence[Row], methods: Sequence[str]) -> alt.Chart:
     x = alt.X(
         "progress:Q", scale=alt.Scale(domain=[0, 100]), title="% of training", axis=alt.Axis(tickCount=5)
     )
-    return base().encode(x=x, tooltip=["method:N", "first:Q", "last:Q"], **_method(rows, methods))
+    return base().encode(x=x, tooltip=["method:N", "first:Q", "last:Q"], **_by_method(rows, methods))
 
 
-def _method(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
-    """A colour and a dash for each method; the legend has those of the rows."""
-    shown = [name for name in methods if name in {row["method"] for row in rows}]
-    legend = alt.Legend(title=None, orient="top", values=shown, symbolType="stroke", symbolSize=300)
-    dashes = [DASHES[at % len(DASHES)] for at in range(len(methods))]
-    scale = alt.Scale(domain=list(methods), range=dashes)
-    return {
-        "color": alt.Color("method:N", scale=method_scale(methods), legend=legend),
-        "strokeDash": alt.StrokeDash("method:N", scale=scale, legend=legend),
-    }
+def _by_method(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
+    return method_lines(methods, shown={row["method"] for row in rows})
 
 
 def _decades(low: float, high: float) -> list[float]:

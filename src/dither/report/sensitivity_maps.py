@@ -115,12 +115,15 @@ def _scale(ends: Sequence[float], *, log: bool = False) -> alt.Scale:
 
 
 def _map(rows: Sequence[Row], value: Column, scale: alt.Scale) -> dict[str, Any]:
-    """A cell for each part and type; what is unknown, or 0 on a logarithmic scale, stays empty."""
+    """A cell for each part and type; what is unknown, or 0 on a logarithmic scale, stays empty.
+
+    What the colours mean stands above the picture.
+    """
     parts = parts_in_order(row["part"] for row in rows)
     types = types_in_order(row["type"] for row in rows)
     x, y = alt.Scale(domain=types), alt.Scale(domain=parts)
     bare = alt.Axis(domain=False, ticks=False, labelPadding=6)
-    legend = alt.Legend(title=value.title, format=value.form, gradientLength=240)
+    legend = alt.Legend(title=None, format=".0e" if value.name == "mean" else ".2~g", gradientLength=240)
     known = f"isValid(datum.{value.name})" + (f" && datum.{value.name} > 0" if value.name == "mean" else "")
     chart = (
         base()

@@ -4,7 +4,7 @@ Text, axes and grid take the colour of the text around the picture, so that ligh
 need no picture of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import altair as alt
@@ -16,6 +16,9 @@ METHOD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 GAIN, LOSS, WITHIN, OPEN, NOTHING = "#0072B2", "#D55E00", "#009E73", "#CC79A7", PLAIN_COLOUR
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
+DASHES = ([1, 0], [7, 3], [3, 3], [9, 3, 2, 3], [2, 2], [12, 4], [5, 2, 1, 2])
+"""Of lines, so that those that coincide show each other's colour; not as many as colours and plain."""
+
 INK = "currentColor"
 CONFIG: dict[str, Any] = {
     "background": None,
@@ -24,7 +27,7 @@ CONFIG: dict[str, Any] = {
     "axis": {
         "labelColor": INK, "titleColor": INK, "domainColor": INK, "tickColor": INK, "gridColor": INK,
         "gridOpacity": 0.14, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500,
-        "labelLimit": 260,
+        "labelLimit": 320,
     },
     "legend": {
         "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "orient": "top",
@@ -56,6 +59,17 @@ def spec(chart: Any, *, height: int | alt.Step) -> dict[str, Any]:
     return found
 
 
+def arms_on_y(*, tasks: bool) -> tuple[alt.Y, alt.Step]:
+    """An axis with a place for each arm, in the order of the rows, and how high a place is.
+
+    Args:
+        tasks: the field `arm` is "task, method", and not the method alone.
+    """
+    label = "split(datum.label, ', ')" if tasks else "datum.label"
+    axis = alt.Axis(labelExpr=label, labelOffset=-7 if tasks else 0)  # two lines stand around their place
+    return alt.Y("arm:N", title=None, sort=None, axis=axis), alt.Step(32 if tasks else 22)
+
+
 def zero_line(axis: str) -> alt.Chart:
     """A dashed line at 0, which is plain fine-tuning.
 
@@ -80,6 +94,24 @@ def method_scale(methods: Sequence[str]) -> alt.Scale:
 def shape_scale(methods: Sequence[str]) -> alt.Scale:
     """Shapes of methods, to stand beside their colours."""
     return alt.Scale(domain=list(methods), range=[SHAPES[at % len(SHAPES)] for at in range(len(methods))])
+
+
+def method_lines(methods: Sequence[str], *, shown: Collection[str]) -> dict[str, Any]:
+    """A colour and a dash for the line of each method, and one legend for both.
+
+    Args:
+        methods: all of the page, in their order.
+        shown: those that the legend has.
+    """
+    known = [name for name in methods if name in shown]
+    legend = alt.Legend(
+        title=None, values=known, symbolType="stroke", symbolSize=300, symbolOpacity=1, symbolStrokeWidth=2
+    )
+    dashes = alt.Scale(domain=list(methods), range=[DASHES[at % len(DASHES)] for at in range(len(methods))])
+    return {
+        "color": alt.Color("method:N", scale=method_scale(methods), legend=legend),
+        "strokeDash": alt.StrokeDash("method:N", scale=dashes, legend=legend),
+    }
 
 
 def slug(*parts: str) -> str:

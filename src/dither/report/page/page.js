@@ -108,8 +108,10 @@
 
   // Pictures
 
+  const PANEL_EDGE = 80; // pixels of a panel's axis and of the gap beside it
+
   function sized(config, width) {
-    const limit = Math.max(70, Math.min(260, 0.34 * width));
+    const limit = Math.max(70, Math.min(320, 0.4 * width));
     const fitted = structuredClone(config);
     fitted.axis.labelLimit = fitted.legend.labelLimit = limit;
     fitted.axis.titleLimit = 0.9 * width;
@@ -120,6 +122,8 @@
   async function draw(place) {
     const id = place.dataset.figure;
     const spec = { ...data.figures[id], datasets: { rows: rowsOf(data.tables[id]) } };
+    // Panels keep their size, so that they can be read: as many beside each other as there is room for.
+    if (spec.columns) spec.columns = Math.max(1, Math.floor(place.clientWidth / (spec.spec.width + PANEL_EDGE)));
     const options = { actions: false, renderer: "svg", ast: true, config: sized(data.config, place.clientWidth) };
     try {
       await vegaEmbed(place, spec, options);
