@@ -6,7 +6,7 @@ import pytest
 
 from dither.bench.compare import look
 from dither.bench.plans.prospect import prospect
-from dither.results import Experiment, Ledger, LedgerError, Look, RunResult, RunSpec
+from dither.results import Experiment, Ledger, LedgerBusyError, LedgerError, Look, RunResult, RunSpec
 
 FIXED = {"model": "m", "model_digest": "m1", "threads": 1, "dtype": "float32", "recipe_version": 1}
 TASK = {"task_digest": "t1", "data_digest": "d1"}
@@ -101,10 +101,22 @@ def test_peeks_and_extensions_add_up(tmp_path):
     assert look(tmp_path).looks == 4
 
 
-def test_a_peek_that_cannot_be_recorded_says_so(tmp_path):
+def test_a_peek_while_runs_are_made_is_refused(tmp_path):
     add(tmp_path, *PAIR)
-    with Ledger.resume(tmp_path):  # another writer
-        told = look(tmp_path, peek=True)
+    with Ledger.resume(tmp_path), pytest.raises(LedgerBusyError, match="so a peek cannot be recorded, and"):
+        look(tmp_path, peek=True)
+    with Ledger.read(tmp_path) as ledger:
+        assert list(ledger.looks) == []
+
+
+def test_a_peek_at_what_cannot_be_written_says_so(tmp_path, monkeypatch):
+    add(tmp_path, *PAIR)
+
+    def unwritable(folder):
+        raise LedgerError(f"{folder} cannot be written (Read-only file system).")
+
+    monkeypatch.setattr(Ledger, "resume", unwritable)
+    told = look(tmp_path, peek=True)
     assert told.looks == 1
     assert told.warnings[-1].startswith("this look is not recorded: ")
 

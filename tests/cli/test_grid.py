@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dither.cli.grid import picture
+from dither.cli.live_picture import picture
 from dither.cli.snapshot import DONE, FAILED, RUNNING, Effect, Running, Snapshot, time_left
 
 TASKS = ["builtin/sentiment", "builtin/entailment", "builtin/question_answering"]

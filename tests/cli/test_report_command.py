@@ -104,3 +104,27 @@ def test_missing_parts_name_themselves(folder, monkeypatch, capsys):
         "dither report needs Altair, Jinja2, vl-convert: pip install 'dither[report]'"
         in capsys.readouterr().err
     )
+
+
+def test_the_ledger_is_not_overwritten_and_no_look_is_counted(folder, tmp_path, capsys):
+    runs = made(tmp_path / "runs", "pats")
+    before = (runs / "ledger.sqlite").read_bytes()
+    assert main(["report", str(runs), "--output", str(runs / "ledger.sqlite")]) == 2
+    assert "does not end in .html" in capsys.readouterr().err
+    (runs / "report.html").write_text("mine")
+    assert main(["report", str(runs)]) == 2
+    assert "no page of dither's" in capsys.readouterr().err
+    assert (runs / "ledger.sqlite").read_bytes() == before
+
+
+def test_a_folder_of_data_that_is_none_is_refused(folder, capsys):
+    assert main(["report", str(folder), "--data-dir", "/no/such/folder"]) == 2
+    assert "--data-dir /no/such/folder is no folder" in capsys.readouterr().err
+
+
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["report", "runs", "--bogus"])
+    err = capsys.readouterr().err
+    assert err.startswith("usage: dither report")
+    assert "dither report: error: unrecognized arguments: --bogus" in err

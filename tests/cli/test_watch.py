@@ -18,7 +18,7 @@ import pytest
 
 from dither.bench.compare import look
 from dither.bench.runs.pulse import Pulse
-from dither.cli.grid import picture
+from dither.cli.live_picture import picture
 from dither.cli.watch import Place, Watch
 from dither.results import Experiment, Ledger, RunResult, RunSpec
 
@@ -127,7 +127,7 @@ def test_what_was_recorded_before_is_there_from_the_start(tmp_path):
     again.out = tmp_path / "first" / "out"
     text = again.make().seen()
     assert "4 of 6 done; 2 processes; 0 s so far, about 10 s left" in text
-    assert "So few seeds are left that no peek comes before." in text.replace("\n", " ")
+    assert "Too few seeds are left for a peek before then." in text.replace("\n", " ")
     assert again.looks() == []  # being started again is no reason to look
 
 
@@ -140,7 +140,7 @@ def test_a_peek_comes_when_complete_seeds_have_doubled_and_is_recorded_before_it
     course.make(*pairs(1, 2))
     text = course.seen()
     assert "Effects at 2 of 9 complete seeds: points against plain, 95 % intervals." in text
-    assert "Looks so far: 1. Each update is a look: the verdict will be at p < 0.025." in text
+    assert "Looks so far: 1. Each update is a look: the verdict will be at p < 0.00625." in text
     assert re.search(r"rte noisytune +\+2\.00 +\+2\.00 … \+2\.00  2 pairs", text)
     assert course.looks() == [(True, 4)]
     course.make(*pairs(3, 7))
@@ -201,9 +201,7 @@ def test_a_peek_that_nobody_would_see_is_refused(dither, films, tmp_path, comman
     assert dither(*words)[2] == "dither: --peek is for --watch: add that, or leave --peek out\n"
     status, _, err = dither(*words, "--watch")
     assert (status, err.count("\n")) == (2, 1)
-    assert (
-        "--peek shows effects on the terminal, and standard error is none: they would count as looks" in err
-    )
+    assert "--peek shows effects on the terminal, and standard error is not one: nobody would see them" in err
     assert not (tmp_path / "out").exists()
 
 

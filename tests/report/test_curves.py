@@ -48,3 +48,19 @@ def test_words_stand_beside_each_other():
     points = [point(f"pats@law={law}", law, 0.1) for law in ("uniform", "gaussian")]
     (figure,) = curves(points, ("noise_lambda",), "By law", zero=False).figures
     assert [layer["mark"]["type"] for layer in figure.spec["layer"]] == ["rule", "point"]
+
+
+def test_truths_are_words_and_what_is_unknown_is_not_told():
+    points = [point(f"pats@vectors={flag}", flag, 0.1) | {"difference": None} for flag in (True, False)]
+    (figure,) = curves(points, ("noise_lambda",), "By vectors", zero=False).figures
+    assert [layer["mark"]["type"] for layer in figure.spec["layer"]] == ["rule", "point"]
+    assert figure.summary == "No difference is known."
+
+
+def test_which_value_is_better_stands_in_a_table():
+    beside = {"pats@noise_lambda=0.1": [POINTS[2] | {"p": 0.5}], "noisytune": []}
+    (table,) = curves(POINTS, SETTINGS, "By noise_lambda", zero=True, beside=beside).tables
+    assert table.title == "Which value is better? Against pats@noise_lambda=0.1"
+    (row,) = table.rows
+    assert (row["arm"], row["tasks"], row["difference"]) == ("pats@noise_lambda=0.2", "glue/rte", -0.2)
+    assert (row["low"], row["high"], row["p"]) == (-1.2, 0.8, 0.5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dither.report.content import Column, Figure, Page, Section, Table
+from dither.report.document import GENERATOR
 from dither.report.files import write_figures, write_page
 from dither.report.style import base, spec
 
@@ -17,9 +18,39 @@ CHART = spec(base().mark_point().encode(x="x:Q"), height=60)
 PAGE = Page("title", "about", (), (Section("s", "S", figures=(Figure(TABLE, CHART, "two points"),)),))
 
 
+OLD = f'<!doctype html>{GENERATOR} 0.1">old'
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ledger.sqlite", "does not end in .html, and the page is HTML"),
+        ("-", "does not end in .html"),
+        ("folder", "is a folder; name a file with --output, such as"),
+        ("other.html", "is there and no page of dither's; nothing of others is overwritten"),
+    ],
+)
+def test_what_is_no_page_is_not_overwritten(tmp_path, name, said):
+    (tmp_path / "folder").mkdir()
+    for kept in ("ledger.sqlite", "other.html"):
+        (tmp_path / kept).write_text("mine")
+    with pytest.raises(ValueError, match=said):
+        write_page(PAGE, tmp_path / name)
+    assert {(tmp_path / kept).read_text() for kept in ("ledger.sqlite", "other.html")} == {"mine"}
+
+
+def test_what_lies_among_pictures_is_not_removed(tmp_path):
+    folder = tmp_path / "figures"
+    write_figures(PAGE, folder)
+    (folder / "notes.md").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds something else than pictures of a report \(notes.md\)"):
+        write_figures(PAGE, folder)
+    assert (folder / "notes.md").read_text() == "mine"
+
+
 def test_a_page_replaces_an_older_one(tmp_path):
     target = tmp_path / "report.html"
-    target.write_text("old")
+    target.write_text(OLD)
     assert write_page(PAGE, target) == target.stat().st_size
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
@@ -31,14 +62,14 @@ def test_a_lone_surrogate_is_no_obstacle(tmp_path):
 
 
 def test_a_missing_folder_names_the_way_out(tmp_path):
-    with pytest.raises(FileNotFoundError, match="choose another place with --output"):
+    with pytest.raises(FileNotFoundError, match="none is no folder; make it, or choose another --output"):
         write_page(PAGE, tmp_path / "none" / "report.html")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="only root becomes another")
 def test_without_permission_the_older_page_stays(tmp_path):
     target = tmp_path / "report.html"
-    target.write_text("old")
+    target.write_text(OLD)
     tmp_path.chmod(0o755)
     child = os.fork()
     if child == 0:  # pragma: no cover (another process)
@@ -51,7 +82,7 @@ def test_without_permission_the_older_page_stays(tmp_path):
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert target.read_text() == "old"
+    assert target.read_text() == OLD
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 

@@ -58,8 +58,10 @@ def names(table: Any) -> list[str]:
     return [column.name for column in table.columns]
 
 
-def test_nothing_compared_is_no_section():
-    assert flips([], [], ["glue/rte: no data at hand"]) is None
+def test_nothing_compared_is_no_section_but_for_the_reasons():
+    assert flips([], [], []) is None
+    section = flips([], [], ["glue/rte: 3 runs have no predictions"])
+    assert section.notes == ("glue/rte: 3 runs have no predictions",)
 
 
 def test_shares_are_in_per_cent_beside_the_yardstick():
@@ -77,9 +79,9 @@ def test_each_task_has_a_table_with_its_texts():
     section = flips(rows, [summary(), summary(task="mine/method")], [])
     first, second = section.tables[1:]
     assert (first.id, second.id) == ("flips-1-glue-rte", "flips-2-mine-method")
-    fixed = ["method", "evaluation", "row", "flips", "pairs", "mended", "broken", "gold", "plain", "said"]
-    assert names(first) == [*fixed, "text_sentence1", "text_sentence2"]
-    assert first.columns[-1].title == "sentence2"
+    fixed = ["method", "flips", "pairs", "mended", "broken", "gold", "plain", "said"]
+    assert names(first) == [*fixed, "text_sentence1", "text_sentence2", "evaluation", "row"]
+    assert first.columns[-3].title == "sentence2"
     assert second.rows[0]["method"] == "pats"  # a text of that name does not take its place
     assert (second.rows[0]["text_method"], second.rows[0]["text_row"]) == ("x", "y")
 

@@ -57,14 +57,22 @@ def test_learning_curves_are_means_over_seeds(comparison):
 
 
 def test_long_histories_are_averaged_and_what_is_not_finite_left_out(comparison):
-    one = of(comparison, TASKS[0], "pats")[0]
+    one, two = of(comparison, TASKS[0], "pats")[:2]
     history = [{"step": step, "loss": float(step)} for step in range(1, 601)]
-    long = replace(one, history=[*history, {"step": 601, "loss": math.nan}])
-    (figure,) = learning([long], TASKS, METHODS).figures
+    later = [{"step": step, "loss": step + 2.0} for step in range(1, 601)]
+    runs = [replace(one, history=[*history, {"step": 601, "loss": math.nan}]), replace(two, history=later)]
+    (figure,) = learning(runs, TASKS[:1], ["pats"]).figures
     rows = figure.table.rows
     assert len(rows) == POINTS_AT_MOST
-    assert [rows[0][key] for key in ("step", "loss", "low", "high")] == [10, 5.5, 1.0, 10.0]
-    assert learning([replace(one, history=[])], TASKS, METHODS) is None
+    assert [rows[0][key] for key in ("step", "loss", "low", "high", "runs")] == [10, 6.5, 5.5, 7.5, 2]
+    assert learning([replace(one, history=[])], TASKS, ["pats"]) is None
+
+
+def test_losses_are_of_the_seeds_that_all_methods_have(comparison):
+    plain, other = (of(comparison, TASKS[0], name) for name in ("none", "pats"))
+    (figure,) = learning([*plain[:1], *other], TASKS[:1], ["none", "pats"]).figures
+    assert {row["runs"] for row in figure.table.rows} == {1}
+    assert learning(other, TASKS[:1], ["none", "pats"]) is None
 
 
 def test_languages_show_paired_differences(comparison):
@@ -104,3 +112,10 @@ def test_what_repeats_it_has_digests_seeds_and_corrections(comparison):
     assert tables["tasks"]["glue/rte"]["data_digest"] == plan.tasks["glue/rte"]["data_digest"]
     assert tables["methods"]["noisytune"]["settings"].startswith("noise_lambda 0.15, ")
     assert "pats" in Provenance(plan).command.split()[Provenance(plan).command.split().index("--methods") + 1]
+
+
+def test_languages_that_are_equal_are_no_points_apart(comparison):
+    plain = [run for run in comparison.results if run.spec.method == "none" and run.spec.task == TASKS[1]]
+    same = [replace(run, spec=replace(run.spec, method="aa")) for run in plain]
+    summaries = [one.summary for one in languages([*plain, *same], TASKS[1:], ["none", "aa"]).figures]
+    assert all("0 of 7 cells" in text and "furthest is 0.00 points off" in text for text in summaries)

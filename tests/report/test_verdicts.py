@@ -36,14 +36,14 @@ def test_a_win_and_what_is_open_have_a_sentence_each():
     found = {row.label: row.text for row in findings(analysis)}
     assert set(found) == {"better", "not resolved"}
     assert found["better"].startswith("pats helps here: +1.03 points on average over 2 tasks (95 % in")
-    assert found["not resolved"].startswith("Whether noisytune helps here is open. +0.00 points")
+    assert found["not resolved"].startswith("Whether noisytune helps here is open: +0.00 points")
 
 
 def test_many_alike_share_a_sentence_that_warns_of_extremes():
     analysis = analysed(scores_of({f"pats@beta=0.{at}": NOISE for at in range(4)}))
     (found,) = findings(analysis)
     assert found.text.startswith("4 averages over tasks: not resolved. They reach from +0.00")
-    assert "extreme by chance alone" in found.text
+    assert "far apart by chance alone" in found.text
 
 
 def test_plain_alone_is_nothing_to_compare():
@@ -92,6 +92,14 @@ def test_what_would_make_us_surer_are_the_pairs_of_the_power_analysis():
     analysis = analysed(scores_of({"noisytune": [gain + 0.2 for gain in NOISE]}, tasks=("rte",)))
     macro = analysis.all_runs.macro("noisytune")
     (row,) = surer(analysis).rows
-    assert row["needed"] == pairs_needed(macro.se * 3, macro.difference, 0.05)
+    assert row["needed"] == pairs_needed(macro.se * 3, macro.difference, 0.025)  # of the next look
     assert (row["planned"], row["difference"]) == (9, macro.difference)
     assert surer(analysed(scores_of({"pats": WIN}))) is None
+
+
+def test_the_ends_of_many_lines_are_told_where_they_are_known():
+    scores = scores_of({"pats": WIN}, tasks=("a", "b", "c", "d"))
+    figure = verdicts(analysed(scores), scores).figures[0]
+    assert figure.summary.startswith("Lowest and highest: ")
+    alone = verdicts(analyse(scores, planned_seeds=range(30)), [])
+    assert all(". Resolved: 0" in figure.summary for figure in alone.figures if figure.table.id != "outcomes")

@@ -39,7 +39,7 @@ def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path, what):
     ):
         with pytest.raises(LedgerError) as caught:
             open_ledger(tmp_path)
-        assert str(caught.value).startswith(f"{path} {message}. Choose another --out")
+        assert str(caught.value).startswith(f"{path} {message}. Choose another folder")
     assert files(tmp_path) == ["ledger.sqlite"]
     assert path.is_dir() or path.read_bytes() == before
 
@@ -51,7 +51,7 @@ def test_other_schema_versions_are_refused(tmp_path, version, message):
     path = closed_ledger(tmp_path)
     sql(path, f"PRAGMA user_version = {version}")
     for open_ledger in (Ledger.read, Ledger.resume):
-        with pytest.raises(LedgerError, match=f"{message}.*another --out"):
+        with pytest.raises(LedgerError, match=f"{message}.*another folder"):
             open_ledger(tmp_path)
 
 

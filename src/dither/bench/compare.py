@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dither.bench.tasks.variations import by_variation
-from dither.results import Experiment, Ledger, LedgerError, Look, RunResult, count_looks
+from dither.results import Experiment, Ledger, LedgerBusyError, LedgerError, Look, RunResult, count_looks
 from dither.results.environments import differences
 from dither.stats import Analysis, Score, analyse
 
@@ -25,6 +25,7 @@ class Comparison:
         warnings: what a reader must know, such as mixed versions.
         scores: of the runs, for other questions than the analysis answers (`against`).
         experiment: what was planned.
+        complete: whether all planned runs are there.
     """
 
     analysis: Analysis
@@ -33,6 +34,7 @@ class Comparison:
     warnings: tuple[str, ...]
     scores: tuple[Score, ...] = ()
     experiment: Experiment | None = None
+    complete: bool = True
 
 
 def look(out: str | Path, *, record: bool = True, peek: bool = False) -> Comparison:
@@ -45,7 +47,8 @@ def look(out: str | Path, *, record: bool = True, peek: bool = False) -> Compari
             neither counted nor remembered: it is for those who look at no effects.
 
     Raises:
-        LedgerError: no ledger there, or a damaged one.
+        LedgerError: no ledger there, a damaged one, or one that is being written, where a peek cannot be
+            recorded.
         ValueError: the folder has no plain runs to compare with.
     """
     with Ledger.read(out) as ledger:
@@ -102,6 +105,11 @@ def _analysis(
 def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, Look | None]:
     """What the runs of a ledger tell, and the look that this is, where it is a new one."""
     experiment, results = ledger.experiment, tuple(ledger.results())
+    if BASELINE not in experiment.methods:
+        raise ValueError(
+            f"the folder has no plain runs ({BASELINE!r}) to compare with; its methods are "
+            f"{', '.join(experiment.methods)}"
+        )
     examples = {row.spec.task: row.id for row in results}
     sizes = {task: _examples(ledger, run_id) for task, run_id in examples.items()}
     scores = tuple(_score(result, sizes[result.spec.task]) for result in results)
@@ -111,7 +119,7 @@ def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, Look | None]:
     before, looks = count_looks(ledger.looks), count_looks([*ledger.looks, this])
     analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=looks)
     warnings = (*differences(results), *failures(results))
-    comparison = Comparison(analysis, results, looks, warnings, scores, experiment)
+    comparison = Comparison(analysis, results, looks, warnings, scores, experiment, complete)
     return comparison, this if (complete or peeks) and looks > before else None
 
 
@@ -121,10 +129,17 @@ def _has_pair(results: Sequence[RunResult]) -> bool:
 
 
 def _record(out: str | Path, look: Look) -> tuple[str, ...]:
-    """Record a look; where that cannot be, say so."""
+    """Record a look; where that cannot be, say so. A peek at runs that are being made is not for free."""
     try:
         with Ledger.resume(out) as ledger:
             ledger.record_look(peek=look.peek)
+    except LedgerBusyError as error:
+        if look.peek:
+            raise LedgerBusyError(
+                f"{out} is being written, so a peek cannot be recorded, and nothing is shown without: wait "
+                "for the runs or stop them, or start them with --watch --peek"
+            ) from error
+        return (f"this look is not recorded: {out} is being written",)
     except LedgerError as error:
         return (f"this look is not recorded: {error}",)
     return ()
@@ -152,5 +167,5 @@ def failures(results: Sequence[RunResult]) -> tuple[str, ...]:
     more = len(failed) - SHOWN_FAILURES
     return (
         *failed[:SHOWN_FAILURES],
-        *([f"{more} more failed runs; --json lists them all"] if more > 0 else []),
+        *([f"{more} more failed run{'s' * (more != 1)}"] if more > 0 else []),
     )

@@ -16,7 +16,7 @@ import numpy as np
 from dither.bench.compare import BASELINE
 from dither.bench.data.examples import Examples, find_examples
 from dither.bench.flip_rows import Flip, Flips, FlipSummary
-from dither.bench.pairs import Pairs, Reading, Recorded, recorded_runs
+from dither.bench.paired_runs import Pairs, Reading, Recorded, recorded_runs
 from dither.bench.scoring.agreement import Judge
 from dither.bench.scoring.tallies import Tally, most, totals
 from dither.results import Experiment, Ledger, RunResult

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dither.checkpoint.new_file import NewFile
+from dither.results.lock import leads_to
 
 _COPIED = 1 << 20
 _MARGIN = 4 << 20  # bytes for dither.json and the file system's own
@@ -159,6 +160,9 @@ def _locked(folder: Path, target: Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise _busy(folder, target) from error
+    if not leads_to(folder, descriptor):  # another run took it for a leftover before it was locked
+        os.close(descriptor)
+        raise _busy(folder, target)
     return descriptor
 
 

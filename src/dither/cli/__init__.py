@@ -16,6 +16,7 @@ from dither.cli.interrupts import interrupts_heard
 
 _COMMANDS = (demo, compare, sweep, reproduce, finetune, sensitivity, report, perturb, tasks, methods)
 
+_INTERRUPTED = "finished runs are kept, the same command goes on from there"
 _EPILOG = """\
 examples:
   dither demo                                        see it all on the built-in tasks, no network
@@ -23,6 +24,7 @@ examples:
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --seeds 0-8 --out runs/rte-cola
   dither sweep builtin/tagging --model builtin --method pats --param beta=0.85,0.98 --out runs/beta
   dither finetune glue/rte --model ./my-encoder --method pats --seed 0 --out runs/rte-pats
+  dither report runs/rte-cola                        one page of what those runs tell
 
 A command's own --help has its options and examples.
 """
@@ -66,14 +68,18 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
         )
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(
+            run=module.run, parser=command, interrupted=getattr(module, "INTERRUPTED", _INTERRUPTED)
+        )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 (an error in a run), 2 (bad input) or 130 (Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    args = build_parser().parse_args(arguments)
+    args, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.command = typed(arguments)
     try:
         with interrupts_heard():
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone can be forgiven
         return status
     except KeyboardInterrupt:
-        _complain("\ndither: interrupted; finished runs are kept, the same command goes on from there")
+        _complain(f"\ndither: interrupted; {args.interrupted}")
         return 130
     except BrokenPipeError:
         # The reader of our output has gone; nothing is left to say to it.

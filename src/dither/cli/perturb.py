@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dither.methods.noisytune import NoisyTune
     from dither.record import Record
 
+INTERRUPTED = "the target is there whole, or not at all"
 SUMMARY = "write a noised copy of a checkpoint, out of core"
 DESCRIPTION = """\
 Write a copy of a checkpoint with noise on its weights: a folder (one model.safetensors, or several with their

@@ -28,8 +28,8 @@ def watches(args: argparse.Namespace) -> bool:
     terminal = Console(stderr=True).is_interactive
     if args.peek and not terminal:
         raise ValueError(
-            "--peek shows effects on the terminal, and standard error is none: they would count as looks "
-            "that nobody had; leave --peek out"
+            "--peek shows effects on the terminal, and standard error is not one: nobody would see them, and "
+            "they would still count as looks; leave --peek out"
         )
     return bool(args.watch and terminal)
 

@@ -27,6 +27,7 @@ examples:
   dither report runs/glue --output glue.html --figures
   dither report runs/glue --data-dir ./data      with the texts of the examples that flip most often
 """
+INTERRUPTED = "what was not yet written is as it was"
 FILE = "report.html"
 SHOWN_NAMES = 3
 
@@ -58,17 +59,23 @@ def run(args: argparse.Namespace) -> int:
     from dither.report import require_parts
 
     require_parts()
-    from dither.report.files import write_figures, write_page
+    from dither.report.files import check_figures, check_place, write_figures, write_page
 
+    target = Path(args.folder) / FILE if args.output is None else Path(args.output)
+    pictures = target.with_name(f"{target.stem}-figures")
+    if args.output is not None or target.parent.is_dir():  # else the folder's ledger is what is missing
+        check_place(target)  # before anything is looked at
+    if args.figures:
+        check_figures(pictures)
+    if args.data_dir is not None and not Path(args.data_dir).is_dir():
+        raise FileNotFoundError(f"--data-dir {args.data_dir} is no folder")
     page = compose(args.folder, peek=args.peek, data_dir=args.data_dir, hub=args.hub)
-    target = Path(args.output) if args.output else Path(args.folder) / FILE
     size = write_page(page, target)
     print(f"{target} ({size / 1e6:.1f} MB)")
     for finding in page.findings:
         print(f"  {finding.label}: {finding.text}")
     if args.figures:
-        folder = target.with_name(f"{target.stem}-figures")
-        print(f"{folder}: {2 * len(write_figures(page, folder))} pictures")
+        print(f"{pictures}: {len(write_figures(page, pictures))} pictures, each as SVG and PNG")
     return 0
 
 
@@ -82,7 +89,8 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
         hub: take those of tasks of the Hub from there.
 
     Raises:
-        LedgerError: there is no ledger, or it cannot be read.
+        LedgerError: there is no ledger, it cannot be read, or a peek cannot be recorded.
+        ValueError: the folder has no plain runs to compare with.
     """
     from dither.bench.compare import failures, look
     from dither.report.atlas import atlas
@@ -99,7 +107,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     assert plan is not None, "a comparison from `look` has its experiment"
     methods, tasks = comparison.analysis.methods, comparison.analysis.tasks
     planned = len(tasks) * len(methods) * len(plan.seeds)
-    shown = peek or len(results) == planned
+    shown = peek or comparison.complete
     analysis = comparison.analysis if shown else None
     provenance = _provenance(folder, comparison)
     sections = [
@@ -107,6 +115,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
         *(_flips(folder, results, data_dir, hub=hub) if shown else ()),
         learning(results, tasks, methods),
         atlas(results, methods=methods),
+        _analyses(folder, plan.kind, effects=shown),
         runs(results, tasks, methods, scores=shown),
         repeat(provenance, results, analysis),
     ]
@@ -127,6 +136,7 @@ def _effects(comparison: "Comparison") -> "Iterator[Section | None]":
     from dither.bench.sweeps.curves import curves as points_of
     from dither.bench.sweeps.curves import told_apart
     from dither.bench.sweeps.grid import STRENGTH
+    from dither.bench.sweeps.references import beside_references
     from dither.report.curves import curves
     from dither.report.languages import languages
     from dither.report.seeds import seeds
@@ -143,7 +153,11 @@ def _effects(comparison: "Comparison") -> "Iterator[Section | None]":
             for by_task in both
             for point in points_of(analysis, plan, settings, zero=zero, by_task=by_task)
         ]
-        yield curves(points, settings, f"By {', '.join(settings)}", zero=zero)
+        beside = {
+            name: [point.to_json() for point in others]
+            for name, others in beside_references(comparison).items()
+        }
+        yield curves(points, settings, f"By {', '.join(settings)}", zero=zero, beside=beside)
     yield seeds(analysis, comparison.scores)
     yield languages(comparison.results, analysis.tasks, analysis.methods)
 
@@ -164,6 +178,17 @@ def _flips(
     yield flips(found["examples"], found["summaries"], found["reasons"])
 
 
+def _analyses(folder: str, kind: str, *, effects: bool) -> "Section | None":
+    """The tables of measured runs."""
+    from dither.bench.sensitivity import KIND, analyse_runs
+    from dither.report.analyses import analyses
+
+    if kind != KIND:
+        return None
+    found = analyse_runs(folder)
+    return analyses(found.norms, found.concentrations, found.correlations if effects else ())
+
+
 def _hidden(there: int, planned: int) -> "Finding":
     """What stands in place of a verdict while runs are missing."""
     from dither.report.content import Finding
@@ -171,8 +196,9 @@ def _hidden(there: int, planned: int) -> "Finding":
     return Finding(
         "incomplete",
         "incomplete",
-        f"{there} of {planned} planned runs are there. Effects are hidden until all are: looking before, and "
-        "deciding by what one sees, makes false alarms. --peek shows them and counts as a look.",
+        f"{there} of {planned} planned runs are there. Effects are hidden until all are: looking earlier and "
+        "deciding by what one sees causes false alarms. The command “dither report” with --peek shows them, "
+        "and counts as a look.",
     )
 
 

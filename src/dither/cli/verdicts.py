@@ -97,7 +97,7 @@ def _legend(analysis: "Analysis", narrow: bool) -> str:
     rule = analysis.rule
     text = (
         f"Points against plain fine-tuning, paired by seed; means ± standard deviations over seeds; "
-        f"{100 * rule.confidence:g} % intervals; p by sign flips, Holm-adjusted"
+        f"{100 * rule.confidence:.4g} % intervals; p by sign flips, Holm-adjusted"
     )
     text += "; narrow: --json has p and more." if narrow else "; w/t/l: wins, ties and losses."
     if rule.margin is not None:

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from rich.live import Live
 from dither.bench.compare import BASELINE, Comparison, peek_at
 from dither.bench.group import Group
 from dither.bench.runs.pulse import forget, read_pulses
-from dither.cli.grid import picture
+from dither.cli.live_picture import picture
 from dither.cli.snapshot import DONE, FAILED, RUNNING, Effect, Running, Snapshot, time_left
 from dither.results import Ledger, RunResult, RunSpec, count_looks
 from dither.stats import Rule
@@ -111,15 +111,22 @@ class Watch:
 
     def _announced(self, looks: int) -> str:
         """When effects will be seen, and what that costs."""
-        planned = len(self._seeds)
-        moments = [whole for whole in range(self._whole + 1, planned) if is_time_to_peek(whole, planned)]
+        moments = self._moments()
         if not moments:
-            return f"{_HIDDEN} So few seeds are left that no peek comes before."
-        level = Rule(looks=looks + len(moments) + 1).level
+            return f"{_HIDDEN} Too few seeds are left for a peek before then."
         return (
             f"Effects stay hidden but for peeks, at {', '.join(map(str, moments))} complete seeds. Each is a "
-            f"look: after all of them the verdict is at p < {level:g}."
+            f"look: after all of them the verdict is at p < {self._last_level(looks):g}."
         )
+
+    def _moments(self) -> list[int]:
+        """The numbers of complete seeds at which a peek is still to come."""
+        planned = len(self._seeds)
+        return [whole for whole in range(self._whole + 1, planned) if is_time_to_peek(whole, planned)]
+
+    def _last_level(self, looks: int) -> float:
+        """The level of the verdict, after so many looks and all peeks that are still to come."""
+        return Rule(looks=looks + len(self._moments()) + 1).level
 
     def _add(self, result: RunResult) -> None:
         with self._lock:
@@ -131,7 +138,7 @@ class Watch:
         return all((task, method, seed) in self._states for task in self._tasks for method in self._methods)
 
     def _show(self, seen: Comparison) -> None:
-        rule, after = seen.analysis.rule, replace(seen.analysis.rule, looks=seen.looks + 1)
+        rule = seen.analysis.rule
         with self._lock:
             effects = [
                 Effect(row.task, row.method, row.difference, row.interval, row.pairs)
@@ -141,9 +148,9 @@ class Watch:
             self._effects = sorted(effects, key=lambda one: self._tasks.index(one.task))
             self._notes = [
                 f"Effects at {self._whole} of {len(self._seeds)} complete seeds: points against plain, "
-                f"{100 * rule.confidence:g} % intervals.",
+                f"{100 * rule.confidence:.4g} % intervals.",
                 f"Looks so far: {seen.looks}. Each update is a look: the verdict will be at p < "
-                f"{after.level:g}.",
+                f"{self._last_level(seen.looks):g}.",
             ]
 
     def snapshot(self) -> Snapshot:

@@ -126,3 +126,17 @@ def _module(name: str) -> str:
     """The last component of a module's name; of a parameter of the model itself, the parameter's name."""
     components = name.split(".")
     return components[-2] if len(components) > 1 else name
+
+
+def type_label(kind: str, shape: str) -> str:
+    """A type of parameter as tables have it: its vectors say so, where its name does not.
+
+    Args:
+        kind: as of `parameter_type`.
+        shape: "vectors" or another word for the parameters that are meant.
+
+    Example:
+        >>> type_label("pooler", "vectors"), type_label("biases", "vectors"), type_label("pooler", "matrices")
+        ('pooler, vectors', 'biases', 'pooler')
+    """
+    return f"{kind}, vectors" if shape == "vectors" and kind not in ("biases", "norm gains") else kind

@@ -1,5 +1,6 @@
 """The sensitivity atlas: where in a model sensitivity lies, how it moved, and where noise was added."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dither.report.arms import Arm, arms_of
@@ -14,7 +15,7 @@ ARMS = 6
 """Of how many arms a page has figures; those of a task stand together."""
 
 MEASURED, KEPT = "sensitivity", "average"
-WHAT = {MEASURED: "|w·g| at the end", KEPT: "the average of |w·g| that PATS kept"}
+WHAT = {MEASURED: "|w·g| at the end", KEPT: "PATS's average of |w·g|"}
 
 SENSITIVITY = (
     "The sensitivity of a weight is |w·g|: to first order, what the loss would change by if the weight "
@@ -31,8 +32,8 @@ TEXT = {
     KEPT: SENSITIVITY
     + (
         "PATS keeps a moving average of it for each weight that may get noise, over the steps at which "
-        "the weight had a gradient; here it is as it was at the end of training. `dither sensitivity` "
-        "measures every method alike, and follows sensitivities over training."
+        "the weight had a gradient; here it is as it was at the end of training. The command “dither "
+        "sensitivity” measures every method alike, and follows sensitivities over training."
     ),
 }
 NOISE = (
@@ -81,14 +82,28 @@ def _methods(results: Sequence[RunResult]) -> list[str]:
 
 
 def _first(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms of the first tasks, whole tasks as far as they go."""
-    first = [arm for arm in arms if arm.task == arms[0].task][:ARMS]
+    """The arms of the first tasks, whole tasks as far as they go; of too many, variations of each method."""
+    if not arms:
+        return []
+    first = _taken_in_turn([arm for arm in arms if arm.task == arms[0].task])
     for task in list(dict.fromkeys(arm.task for arm in arms))[1:]:
         own = [arm for arm in arms if arm.task == task]
         if len(first) + len(own) > ARMS:
             break
         first += own
     return first
+
+
+def _taken_in_turn(arms: Sequence[Arm]) -> list[Arm]:
+    """So many as there are figures of, taken from one method after the other, in their order."""
+    places: Counter[str] = Counter()
+    turns = {}
+    for arm in arms:
+        method = arm.method.partition("@")[0]
+        turns[arm] = places[method]
+        places[method] += 1
+    chosen = set(sorted(arms, key=turns.__getitem__)[:ARMS])
+    return [arm for arm in arms if arm in chosen]
 
 
 def _figures(arms: Sequence[Arm], methods: Sequence[str], source: str) -> Iterator[Figure]:
@@ -114,8 +129,8 @@ def _notes(arms: Sequence[Arm], shown: Sequence[Arm], source: str) -> Iterator[s
         yield f"In {nonfinite} of the runs some sensitivities were not finite; see their failures."
     if left := [f"{arm.task}, {arm.method}" for arm in arms if arm not in shown]:
         yield (
-            f"Figures are here for {len(shown)} of {len(arms)} pairs of task and method. Left out: "
-            f"{'; '.join(left)}. The JSON of this folder has the measurements of all."
+            f"Figures are here for {len(shown)} of {len(arms)} pairs of task and method, those of the first "
+            f"tasks. Left out: {'; '.join(left)}. The ledger of this folder has the measurements of all."
         )
 
 

@@ -7,11 +7,19 @@ import altair as alt
 
 from dither.report.content import Column, Figure, Section, Table
 from dither.report.style import PLAIN, base, method_scale, shape_scale, slug, spec, zero_line
+from dither.stats.formats import signed
 
 Point = Mapping[str, Any]
 
 
-def curves(points: Sequence[Point], settings: Sequence[str], title: str, *, zero: bool) -> Section | None:
+def curves(
+    points: Sequence[Point],
+    settings: Sequence[str],
+    title: str,
+    *,
+    zero: bool,
+    beside: Mapping[str, Sequence[Point]] | None = None,
+) -> Section | None:
     """A picture for each setting in which points differ, over each set of tasks.
 
     Args:
@@ -20,6 +28,7 @@ def curves(points: Sequence[Point], settings: Sequence[str], title: str, *, zero
         settings: whose values the points have.
         title: of the section.
         zero: whether the baseline stands for strength 0, a point of every curve.
+        beside: reference -> the points of the other arms of its method, against that; likewise, with `p`.
     """
     varied = [name for name in settings if len({repr(point["values"].get(name)) for point in points}) > 1]
     groups: dict[tuple[str, ...], list[Point]] = {}
@@ -35,7 +44,36 @@ def curves(points: Sequence[Point], settings: Sequence[str], title: str, *, zero
         "Points against plain fine-tuning at each value, with the interval of each. The best of several "
         "values is optimistic: a value that was chosen here needs new seeds to be believed."
     )
-    return Section("curves", title, (text,), tuple(figures)) if figures else None
+    tables = [_beside(name, others, settings) for name, others in (beside or {}).items() if others]
+    if not figures and not tables:
+        return None
+    return Section("curves", title, (text,), tuple(figures), tuple(tables))
+
+
+def _beside(reference: str, points: Sequence[Point], settings: Sequence[str]) -> Table:
+    """Which value is better: the other arms of a method against one of them."""
+    columns = (
+        Column("arm", "method"),
+        Column("tasks", "tasks"),
+        *(
+            Column("difference", "difference", "+.2f"),
+            Column("low", "from", "+.2f"),
+            Column("high", "to", "+.2f"),
+        ),
+        *(Column("p", "p (Holm)", ".3g"), Column("pairs", "pairs", "d"), Column("verdict", "verdict")),
+    )
+    rows = [
+        {
+            "arm": point["arm"],
+            "tasks": point["tasks"][0] if len(point["tasks"]) == 1 else f"mean of {len(point['tasks'])}",
+            **{name: point[name] for name in ("difference", "p", "pairs", "verdict")},
+            **dict(zip(("low", "high"), point["interval"], strict=True)),
+        }
+        for point in points
+    ]
+    return Table(
+        slug("beside", reference), f"Which value is better? Against {reference}", columns, tuple(rows)
+    )
 
 
 def _over(point: Point) -> tuple[str, ...]:
@@ -54,7 +92,7 @@ def _figure(
         return None
     where = tasks[0] if len(tasks) == 1 else f"mean of {len(tasks)} tasks"
     title = f"{name}: {where}"
-    numbers = all(isinstance(row["value"], int | float) for row in rows)
+    numbers = all(isinstance(row["value"], int | float) and row["value"] not in (True, False) for row in rows)
     columns = (
         Column("line", "method"),
         Column("value", name, "g" if numbers else ""),
@@ -69,9 +107,12 @@ def _figure(
         Column("verdict", "verdict"),
     )
     table = Table(slug("curve", name, *tasks), title, columns, tuple(rows))
-    best = max(rows, key=lambda row: row["difference"] if row["difference"] is not None else float("-inf"))
-    most = f"{best['difference'] or 0:+.2f} points, {best['line']} at {best['value']}"
-    words = f"The largest mean difference is {most}."
+    known = [row for row in rows if row["difference"] is not None]
+    words = "No difference is known."
+    if known:
+        best = max(known, key=lambda row: row["difference"])
+        most = f"{signed(best['difference'])} points, {best['line']} at {best['value']}"
+        words = f"The largest mean difference is {most}."
     return Figure(table, _chart(rows, name, lines, numbers=numbers), words)
 
 

@@ -14,6 +14,9 @@ from typing import Any
 from dither.report.content import Figure, Page, Table
 from dither.report.style import CONFIG
 
+GENERATOR = '<meta name="generator" content="dither'
+"""Stands at the head of every page."""
+
 OPEN_ROWS = 60
 """A longer table waits to be opened."""
 
@@ -43,6 +46,7 @@ def html(page: Page) -> str:
     vega, script = _vega(), _part("page.js")
     return template.render(
         page=page,
+        generator=Markup(GENERATOR),  # noqa: S704 (our own words)
         policy=_policy(vega, script),
         css=Markup(_part("page.css")),  # noqa: S704 (our own file)
         vega=Markup(vega),  # noqa: S704 (of the package vl-convert)

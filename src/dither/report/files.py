@@ -10,13 +10,53 @@ from pathlib import Path
 from typing import Any
 
 from dither.report.content import Figure, Page
-from dither.report.document import figures_of, html
+from dither.report.document import GENERATOR, figures_of, html
 from dither.report.style import CONFIG
 
 WIDTH, WIDE = 420, 820
 """Pixels of a picture on disk."""
 
+SCALE = 3
+"""Of its PNG: 300 dots per inch and more at the width of a journal's column."""
+
 _MARK = "figures.txt"
+_KINDS = ("svg", "png", "json")
+_SUFFIXES = (".html", ".htm")
+_HEAD = 4096  # bytes in which a page says who made it
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a place for a page where none can be written, or something else would be lost.
+
+    Raises:
+        ValueError: it is a folder, has the name of another kind of file, or holds something else than a page.
+        FileNotFoundError: its folder is not there.
+        PermissionError: it cannot be looked at.
+    """
+    target = Path(path)
+    try:
+        _check(target)
+    except PermissionError as error:
+        raise _elsewhere(error, target) from error
+
+
+def _check(target: Path) -> None:
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; name a file with --output, such as {target / 'report.html'}")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"{target} does not end in .html, and the page is HTML; name it so with --output")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent} is no folder; make it, or choose another --output")
+    if target.exists() and not _is_page(target):
+        raise ValueError(
+            f"{target} is there and no page of dither's; nothing of others is overwritten: choose another "
+            "--output, or move it away"
+        )
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(_HEAD)
 
 
 def write_page(page: Page, path: str | Path) -> int:
@@ -24,14 +64,16 @@ def write_page(page: Page, path: str | Path) -> int:
 
     Args:
         page: what it shows.
-        path: of the HTML file; its folder must be there.
+        path: of the HTML file (`check_place`).
 
     Returns:
         Its size in bytes.
 
     Raises:
+        ValueError: the place is none for a page.
         OSError: the file cannot be written; an older one is as it was.
     """
+    check_place(path)
     target = Path(path)
     # A lone surrogate, which no file can hold, shows as a question mark.
     content = html(page).encode("utf-8", "replace")
@@ -42,10 +84,13 @@ def write_page(page: Page, path: str | Path) -> int:
     except OSError as error:
         with suppress(OSError):  # where nothing can be written nothing can be removed
             new.unlink()
-        raise type(error)(
-            error.errno, f"{error.strerror}; choose another place with --output", str(target)
-        ) from error
+        raise _elsewhere(error, target) from error
     return len(content)
+
+
+def _elsewhere(error: OSError, target: Path) -> OSError:
+    """The same error with what to do next."""
+    return type(error)(error.errno, f"{error.strerror}; choose another place with --output", str(target))
 
 
 def write_figures(page: Page, folder: str | Path) -> list[str]:
@@ -64,7 +109,7 @@ def write_figures(page: Page, folder: str | Path) -> list[str]:
     """
     target = Path(folder)
     figures = list(figures_of(page))
-    _require_ours(target)
+    check_figures(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -80,12 +125,22 @@ def write_figures(page: Page, folder: str | Path) -> list[str]:
     return [figure.table.id for figure in figures]
 
 
-def _require_ours(folder: Path) -> None:
-    if folder.exists() and not (
-        folder.is_dir() and ((folder / _MARK).is_file() or not any(folder.iterdir()))
-    ):
+def check_figures(folder: str | Path) -> None:
+    """Refuse a place for pictures at which something else would be lost.
+
+    Raises:
+        ValueError: it is no folder, or holds something that `write_figures` did not put there.
+    """
+    place = Path(folder)
+    if not os.path.lexists(place):
+        return
+    mark = place / _MARK
+    names = mark.read_text(encoding="utf-8").split() if place.is_dir() and mark.is_file() else []
+    ours = {_MARK, *(f"{name}.{kind}" for name in names for kind in _KINDS)}
+    others = sorted(set(os.listdir(place)) - ours) if place.is_dir() else [place.name]
+    if others:
         raise ValueError(
-            f"{folder} is there and holds something else than pictures of a report; move it away, or write "
+            f"{place} holds something else than pictures of a report ({others[0]}); move that away, or write "
             "the report to another place with --output"
         )
 
@@ -96,7 +151,7 @@ def _write_figure(figure: Figure, folder: Path) -> None:
     document = _alone(figure)
     name = figure.table.id
     (folder / f"{name}.svg").write_text(vl_convert.vegalite_to_svg(document), encoding="utf-8")
-    (folder / f"{name}.png").write_bytes(vl_convert.vegalite_to_png(document, scale=2))
+    (folder / f"{name}.png").write_bytes(vl_convert.vegalite_to_png(document, scale=SCALE))
     rows = json.dumps([dict(row) for row in figure.table.rows], ensure_ascii=False, indent=1)
     (folder / f"{name}.json").write_bytes((rows + "\n").encode("utf-8", "replace"))
 

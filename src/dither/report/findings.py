@@ -1,7 +1,9 @@
 """The answer in sentences: what is resolved, how sure that is, and what would make it surer."""
 
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dither.report.content import Column, Finding, Table
 from dither.report.values import finite
@@ -12,10 +14,11 @@ from dither.stats.formats import interval_text, signed
 _SURER = (
     Column("method", "method"),
     Column("difference", "difference seen, points", "+.2f"),
-    Column("detectable", "what these seeds find, points", ".2f"),
+    Column("detectable", "difference that these seeds detect, points", ".2f"),
     Column("planned", "seeds planned", "d"),
-    Column("needed", "seeds for a difference as large as that seen", "d"),
+    Column("needed", "seeds that detect the one seen, were it the true one, at the next look", "d"),
 )
+_NAME = re.compile(r"^(resolved: (better|worse)|not resolved|incomplete|no verdict)(; |: |$)")
 ALIKE_AT_MOST = 3
 """More methods with the same verdict share a sentence."""
 
@@ -60,7 +63,7 @@ def _together(label: str, rows: Sequence[MacroAverage]) -> Finding:
         text += (
             f" They reach from {signed(low.difference)} ({_subject(low)}) to "
             f"{signed(high.difference)} points ({_subject(high)}, interval {interval_text(high.interval)}); "
-            "the extremes of many are extreme by chance alone."
+            "of many differences the largest and the smallest are far apart by chance alone."
         )
     return Finding(rows[0].verdict.kind, label, text)
 
@@ -72,11 +75,12 @@ def surer(analysis: Analysis) -> Table | None:
         analysis: of all runs.
     """
     rows = []
+    next_look = replace(analysis.rule, looks=analysis.rule.looks + 1)  # whoever adds seeds now has looked
     for row in analysis.all_runs.macros:
         if row.verdict.kind not in ("not resolved", "out of reach") or row.pairs < 2 or not row.difference:
             continue
         each = len(analysis.planned_seeds)
-        deviation, level = row.se * math.sqrt(each), analysis.rule.level / max(1, row.tests)
+        deviation, level = row.se * math.sqrt(each), next_look.level / max(1, row.tests)
         try:
             needed: int | None = pairs_needed(deviation, row.difference, level)
         except ValueError:
@@ -90,7 +94,7 @@ def surer(analysis: Analysis) -> Table | None:
                 "needed": needed,
             }
         )
-    title = "What would make us surer: seeds that find a difference four times out of five"
+    title = "What would make us surer: seeds that detect a difference four times out of five"
     return Table("surer", title, _SURER, tuple(rows)) if rows else None
 
 
@@ -99,20 +103,37 @@ def _subject(row: MacroAverage) -> str:
 
 
 def _finding(row: MacroAverage, analysis: Analysis) -> Finding:
-    where = f"on {row.tasks[0]}" if len(row.tasks) == 1 else f"on average over {len(row.tasks)} tasks"
-    size = f"{signed(row.difference)} points {where}"
-    sure = f"{100 * analysis.rule.confidence:.4g} % interval {interval_text(row.interval)}, {row.pairs} pairs"
+    subject = _subject(row)
     answers = {
-        "better": f"{_subject(row)} helps here: {size} ({sure}).",
-        "worse": f"{_subject(row)} hurts here: {size} ({sure}).",
-        "equivalent": f"{_subject(row)} makes no difference that matters here: {size} ({sure}).",
-        "identical": f"{_subject(row)} gives the very scores of {baseline_name(analysis)} {where}.",
+        "better": f"{subject} helps here",
+        "worse": f"{subject} hurts here",
+        "equivalent": f"{subject} makes no difference that matters here",
+        "identical": f"{subject} gives the very scores of {baseline_name(analysis)}",
     }
-    answer = answers.get(row.verdict.kind)
-    if answer is None:
-        known = f" {size[0].upper()}{size[1:]} ({sure})." if math.isfinite(row.difference) else ""
-        answer = f"Whether {_subject(row)} helps here is open.{known}"
-    return Finding(row.verdict.kind, LABELS[row.verdict.kind], f"{answer} Verdict: {row.verdict.text}.")
+    answer = answers.get(row.verdict.kind, f"Whether {subject} helps here is open")
+    known = f": {_size(row, analysis)}" if math.isfinite(row.difference) else ""
+    return Finding(row.verdict.kind, LABELS[row.verdict.kind], f"{answer}{known}.{_reason(row.verdict.text)}")
+
+
+def _size(row: MacroAverage, analysis: Analysis) -> str:
+    """The difference, how sure it is, and of how many pairs."""
+    single = len(row.tasks) == 1
+    where = f"on {row.tasks[0]}" if single else f"on average over {len(row.tasks)} tasks"
+    sure = f"{100 * analysis.rule.confidence:.4g} % interval {interval_text(row.interval)}"
+    sure = sure if math.isfinite(row.interval[0]) else "no interval from so few seeds"
+    pairs = f"{row.pairs} pair{'s' * (row.pairs != 1)}{'' if single else ' of seeds and tasks'}"
+    return f"{signed(row.difference)} points {where} ({sure}, {pairs})"
+
+
+def _reason(verdict: str) -> str:
+    """What a verdict says beyond its name, as a sentence.
+
+    Example:
+        >>> _reason("not resolved; this design can detect 1.4 points"), _reason("resolved: better")
+        (' This design can detect 1.4 points.', '')
+    """
+    rest = _NAME.sub("", verdict)
+    return f" {rest[0].upper()}{rest[1:]}." if rest else ""
 
 
 def family_size(rows: Sequence[Effect]) -> int:
@@ -125,16 +146,34 @@ def baseline_name(analysis: Analysis) -> str:
     return "plain fine-tuning" if analysis.baseline == "none" else analysis.baseline
 
 
-def how_to_read(analysis: Analysis) -> str:
-    """What dots and bars are, and the rule by which something is resolved."""
+def how_to_read(analysis: Analysis, *, summed: bool = False) -> str:
+    """What dots and bars are, and the rule by which something is resolved.
+
+    Args:
+        analysis: of all runs.
+        summed: whether some picture shows where the middle of the seeds lies in place of dots.
+    """
     rule = analysis.rule
     family = family_size(analysis.all_runs.macros)
+    tests = f"{family} test{'s' * (family != 1)}, Holm-adjusted"
     text = (
         f"Points against {baseline_name(analysis)}, paired by seed: a dot is one seed, a bar the "
-        f"{100 * rule.confidence:.4g} % interval of the mean difference. The average over tasks is the "
-        f"primary answer ({family} test{'s' * (family != 1)}, Holm-adjusted); the tasks are a second family. "
-        "“Resolved” needs a Holm-adjusted sign-flip p below the level and an interval without 0."
+        f"{100 * rule.confidence:.4g} % interval of the mean difference. "
     )
+    if summed:
+        text += (
+            "Where dots would be too many, a thick grey bar shows where the middle 50 % of the seeds lie, "
+            "and a thin one the middle 80 %. "
+        )
+    if len(analysis.tasks) > 1:
+        adjusted = f" ({tests})" if family else ""
+        text += (
+            f"The average over tasks is the primary answer{adjusted}, with the pairs of all tasks; the tasks "
+            "are a second family of tests. "
+        )
+    elif family:
+        text += f"There {'is' if family == 1 else 'are'} {tests}. "
+    text += "“Resolved” needs a Holm-adjusted sign-flip p below the level and an interval without 0."
     if rule.margin is not None:
         text += f" Differences within ±{rule.margin:g} points were declared to be of no interest."
     if rule.cost_of_looks:

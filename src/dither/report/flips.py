@@ -8,6 +8,7 @@ import altair as alt
 from dither.report.content import Column, Figure, Row, Section, Table
 from dither.report.style import GAIN, LOSS, arms_on_y, base, slug, spec
 
+_TITLE = "Examples that flip most often"
 _TEXT = (
     "An example flips where plain fine-tuning and a method say different things about it under the same "
     "seed. In a mended flip plain was wrong and the method right; in a broken one it is the other way round.",
@@ -21,21 +22,19 @@ _CHANCE = (
 _SUMMARY = (
     Column("task", "task"),
     Column("method", "method"),
-    Column("pairs", "pairs of seeds", "d"),
-    Column("planned", "planned", "d"),
-    Column("failed", "with a failed run", "d"),
-    Column("examples", "examples", "d"),
     Column("flips", "flips, % of examples × pairs", ".1f"),
     Column("seeds", "plain against its next seed, %", ".1f"),
     Column("mended", "mended, %", ".1f"),
     Column("broken", "broken, %", ".1f"),
     Column("distance", "mean difference (words; numbers: the label's unit)", ".3f"),
     Column("seed_distance", "plain against its next seed, mean difference", ".3f"),
+    Column("examples", "examples", "d"),
+    Column("pairs", "pairs of seeds", "d"),
+    Column("planned", "planned", "d"),
+    Column("failed", "with a failed run", "d"),
 )
 _EXAMPLE = (
     Column("method", "method"),
-    Column("evaluation", "split"),
-    Column("row", "row, from 0", "d"),
     Column("flips", "flips", "d"),
     Column("pairs", "of pairs", "d"),
     Column("mended", "mended", "d"),
@@ -45,6 +44,7 @@ _EXAMPLE = (
     Column("plain", "plain, mostly"),
     Column("said", "method, mostly"),
 )
+_PLACE = (Column("evaluation", "split"), Column("row", "row, from 0", "d"))
 _BALANCE = (
     Column("arm", "task, method"),
     Column("mended", "mended, % of examples × pairs", ".2f"),
@@ -55,7 +55,7 @@ _BALANCE = (
 def flips(
     rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]], reasons: Sequence[str]
 ) -> Section | None:
-    """Build the section; None where nothing was compared.
+    """Build the section; None where nothing was compared, and nothing is to say about that.
 
     Args:
         rows: examples, the first of each task and method first. JSON values by `task`, `method`,
@@ -69,11 +69,11 @@ def flips(
         reasons: a sentence for each thing that is missing.
 
     Example:
-        >>> flips([], [], ["glue/rte: no data at hand"]) is None
-        True
+        >>> flips([], [], ["glue/rte: no data at hand"]).notes
+        ('glue/rte: no data at hand',)
     """
     if not summaries:
-        return None
+        return Section("flips", _TITLE, notes=tuple(reasons)) if reasons else None
     shares = [_shares(summary) for summary in summaries]
     balance = _balance(shares)
     by_task: dict[str, list[Mapping[str, Any]]] = {}
@@ -82,7 +82,7 @@ def flips(
     tables = [_examples(number, task, found) for number, (task, found) in enumerate(by_task.items(), 1)]
     return Section(
         id="flips",
-        title="Examples that flip most often",
+        title=_TITLE,
         text=_TEXT,
         figures=(balance,) if balance else (),
         tables=(Table("flips", "How often examples flip", _used(_SUMMARY, shares), tuple(shares)), *tables),
@@ -116,11 +116,12 @@ def _examples(number: int, task: str, found: Sequence[Mapping[str, Any]]) -> Tab
     """The examples of one task, with a column for each of its texts."""
     names = list(dict.fromkeys(name for row in found for name in row["texts"]))
     rows = [
-        {column.name: row[column.name] for column in _EXAMPLE}
+        {column.name: row[column.name] for column in (*_EXAMPLE, *_PLACE)}
         | {f"text_{name}": row["texts"].get(name) for name in names}
         for row in found
     ]
-    columns = [*_numeric(_EXAMPLE, rows), *(Column(f"text_{name}", name) for name in names)]
+    texts = (Column(f"text_{name}", name) for name in names)
+    columns = [*_numeric(_EXAMPLE, rows), *texts, *_PLACE]
     return Table(
         slug("flips", str(number), task), f"{task}: most flips first", _used(columns, rows), tuple(rows)
     )

@@ -83,7 +83,8 @@ def _cell(values: _Values, evaluation: str, method: str) -> dict[str, Any] | Non
 
 def _figure(task: str, metric: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
     table = Table(slug("languages", task, metric), f"{task}: {metric}", _COLUMNS, tuple(rows))
-    most = max(abs(row["difference"]) for row in rows) or 1.0
+    furthest = max(abs(row["difference"]) for row in rows)
+    most = furthest or 1.0  # a scale needs a width
     scale = alt.Scale(domain=[-most, 0, most], range=[LOSS, _EVEN, GAIN], interpolate="lab")
     every = base().encode(
         x=alt.X("method:N", sort=list(methods), title=None, axis=alt.Axis(labelAngle=0, orient="top")),
@@ -105,6 +106,6 @@ def _figure(task: str, metric: str, rows: list[dict[str, Any]], methods: Sequenc
     words = every.mark_text().encode(text=alt.Text("difference:Q", format="+.2f"), color=dark)
     ups = sum(row["difference"] > 0 for row in rows)
     summary = (
-        f"{ups} of {len(rows)} cells are above plain fine-tuning; the largest is {most:.2f} points from it."
+        f"{ups} of {len(rows)} cells are above plain fine-tuning; the furthest is {furthest:.2f} points off."
     )
     return Figure(table, spec(alt.layer(cells, words), height=alt.Step(26)), summary)

@@ -1,11 +1,10 @@
 """Learning curves: the training loss of every method, with the band of its seeds."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 
 from dither.report.arms import runs_by_arm
 from dither.report.content import Column, Figure, Section, Table
@@ -26,7 +25,7 @@ _COLUMNS = (
 
 
 def learning(results: Sequence[RunResult], tasks: Sequence[str], methods: Sequence[str]) -> Section | None:
-    """A picture for each task; None where no run logged a loss.
+    """A picture for each task; None where no seed has losses of several steps in all methods.
 
     Args:
         results: of the runs; losses that are not finite are left out, which the runs' table tells.
@@ -35,29 +34,45 @@ def learning(results: Sequence[RunResult], tasks: Sequence[str], methods: Sequen
     """
     arms, figures = runs_by_arm(results), []
     for task in tasks:
-        rows = [row for method in methods for row in _rows(method, arms.get((task, method), []))]
-        if rows:
+        own = {method: arms.get((task, method), []) for method in methods}
+        seeds = set.intersection(*({run.spec.seed for run in runs} for runs in own.values()))
+        rows = _rows({name: [run for run in runs if run.spec.seed in seeds] for name, runs in own.items()})
+        if len({row["step"] for row in rows}) > 1:
             figures.append(_figure(task, rows, methods))
     text = (
-        "The training loss as the Trainer logged it: the mean over seeds, with a band from the lowest to the "
-        "highest seed. A lower training loss is no better score; the score is that of the last evaluation."
+        "The training loss as the Trainer logged it: the mean over the seeds that all methods have, with a "
+        "band from the lowest to the highest seed. A lower training loss is no better score; the score is "
+        "that of the last evaluation."
     )
     return Section("learning", "Learning curves", (text,), tuple(figures)) if figures else None
 
 
-def _rows(method: str, results: Sequence[RunResult]) -> Iterator[dict[str, Any]]:
-    losses: dict[int, list[float]] = {}
-    for step, loss in _shortened([pair for result in results for pair in _logged(result)]):
-        losses.setdefault(step, []).append(loss)
-    for step, values in sorted(losses.items()):
-        yield {
-            "method": method,
-            "step": step,
-            "loss": math.fsum(values) / len(values),
-            "low": min(values),
-            "high": max(values),
-            "runs": len(values),
-        }
+def _rows(runs: Mapping[str, Sequence[RunResult]]) -> list[dict[str, Any]]:
+    """A row for each method and part of the training; every run counts once in it."""
+    logged = {method: [list(_logged(run)) for run in own] for method, own in runs.items()}
+    end = _ends([step for own in logged.values() for pairs in own for step, _ in pairs])
+    rows = []
+    for method, own in logged.items():
+        parts: dict[int, list[float]] = {}
+        for pairs in own:
+            of_run: dict[int, list[float]] = {}
+            for step, loss in pairs:
+                of_run.setdefault(end(step), []).append(loss)
+            for step, losses in of_run.items():
+                parts.setdefault(step, []).append(math.fsum(losses) / len(losses))
+        rows += [_row(method, step, losses) for step, losses in sorted(parts.items())]
+    return rows
+
+
+def _row(method: str, step: int, losses: Sequence[float]) -> dict[str, Any]:
+    return {
+        "method": method,
+        "step": step,
+        "loss": math.fsum(losses) / len(losses),
+        "low": min(losses),
+        "high": max(losses),
+        "runs": len(losses),
+    }
 
 
 def _logged(result: RunResult) -> Iterator[tuple[int, float]]:
@@ -67,15 +82,12 @@ def _logged(result: RunResult) -> Iterator[tuple[int, float]]:
             yield step, float(loss)
 
 
-def _shortened(pairs: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]]:
-    """The same pairs, with steps rounded up to the ends of at most so many equal parts."""
-    known = list(pairs)
-    steps = np.unique([step for step, _ in known])
-    if len(steps) <= POINTS_AT_MOST:
-        yield from known
-        return
-    width = math.ceil(int(steps[-1]) / POINTS_AT_MOST)
-    yield from ((width * math.ceil(step / width), loss) for step, loss in known)
+def _ends(steps: Sequence[int]) -> Callable[[int], int]:
+    """The step at which a step's part of the training ends: its own, or that of one of equal parts."""
+    if len(set(steps)) <= POINTS_AT_MOST:
+        return lambda step: step
+    width = math.ceil(max(steps) / POINTS_AT_MOST)
+    return lambda step: width * math.ceil(step / width)
 
 
 def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:

@@ -64,8 +64,8 @@ def repeat(provenance: Provenance, results: Sequence[RunResult], analysis: Analy
     text = (
         "The command, as it was typed in the folder where it ran:"
         if provenance.starts
-        else "This folder recorded no command; this one asks for such runs (local data need --data-dir; "
-        "settings that names do not show stand below):"
+        else "This folder recorded no command. The one below would make the same kind of runs (local data "
+        "need --data-dir; settings that names do not show stand below):"
     )
     tables = (
         Table("plan", "The plan", _KEYS, tuple(_plan(provenance, analysis))),
@@ -157,14 +157,17 @@ def _asked(plan: Experiment) -> str:
     """A command that asks for the runs of a plan."""
     kind = plan.kind.partition(" ")[0]
     verb = kind if kind in ("sensitivity", "finetune") else "compare"
-    words = ["dither", verb, *plan.tasks, "--model", plan.model, "--methods", ",".join(plan.methods)]
-    words += ["--seeds", seed_ranges(plan.seeds).replace(" ", "")]
+    several = "" if verb == "finetune" else "s"
+    words = ["dither", verb, *plan.tasks, "--model", plan.model]
+    words += [f"--method{several}", ",".join(plan.methods)]
+    words += [f"--seed{several}", seed_ranges(plan.seeds).replace(" ", "")]
     for name, value in plan.train_settings.items():
         words += ["--set", f"train.{name}={value if isinstance(value, str) else json.dumps(value)}"]
     words += ["--threads", str(plan.threads)] if plan.threads != 1 else []
     words += ["--dtype", plan.dtype] if plan.dtype != "float32" else []
-    words += ["--margin", f"{plan.margin:g}"] if plan.margin is not None else []
-    return shlex.join([*words, "--out", "OUT"])
+    words += ["--margin", f"{plan.margin:g}"] if plan.margin is not None and verb == "compare" else []
+    together = ["torchrun", "--nproc-per-node", str(plan.processes), "-m"] if plan.processes != 1 else []
+    return shlex.join([*together, *words, "--out", "OUT"])
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ def runs(
     return Section(
         id="runs",
         title="The runs",
-        text=(_counted(results, failed),),
+        text=(_counted(results, failed, scores=scores),),
         figures=tuple(figure for figure in figures if figure is not None),
         tables=tuple(tables),
         notes=("Memory is the highest of the process that made the run, with what earlier runs left in it.",),
@@ -89,19 +89,18 @@ def _without(columns: tuple[Column, ...], scores: bool) -> tuple[Column, ...]:
     )
 
 
-def _counted(results: Sequence[RunResult], failed: Sequence[RunResult]) -> str:
+def _counted(results: Sequence[RunResult], failed: Sequence[RunResult], *, scores: bool) -> str:
     total = math.fsum(result.seconds for result in results)
     steps = [(r.step_seconds, r.seconds) for r in results if r.step_seconds is not None]
     share = math.fsum(a for a, _ in steps) / (math.fsum(b for _, b in steps) or 1.0)
     diverged = sum("not finite" in (result.failure or "") for result in failed)
-    text = f"{len(results)} runs took {duration(total)} of their processes"
-    text += f", {100 * share:.0f} % of it in training steps. " if steps else ". "
+    text = f"{len(results)} run{'s' * (len(results) != 1)} took {duration(total)} in all, added up over runs"
+    text += f"; {100 * share:.0f} % of it in training steps. " if steps else ". "
     if not failed:
         return text + "None failed."
-    return text + (
-        f"{len(failed)} failed ({diverged} of them with a loss that is not finite): their scores stay in the "
-        "means, and a second table shows the comparison without them."
-    )
+    text += f"{len(failed)} failed ({diverged} of them with a loss or outputs that are not finite)"
+    kept = ": their scores stay in the means, and a second table shows the comparison without them"
+    return f"{text}{kept if scores else ''}."
 
 
 def _effort(

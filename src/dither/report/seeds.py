@@ -22,6 +22,7 @@ _COLUMNS = (
 LETTERS_IN_LINE = 45
 """Names of methods that have more letters in all stand aslant."""
 
+_NO_PAIR = "quantile of all seeds"
 _SUMMARY = {"lowest tenth": 0.1, "median": 0.5, "highest tenth": 0.9}
 
 
@@ -33,45 +34,60 @@ def seeds(analysis: Analysis, scores: Sequence[Score]) -> Section | None:
         scores: of the runs.
     """
     methods = [name for name in analysis.methods if name != analysis.baseline]
-    pairs, figures = pairs_of(analysis, scores), []
+    pairs, figures, summed = pairs_of(analysis, scores), [], False
     for task in analysis.tasks:
-        rows = _rows({method: pairs[method, task] for method in methods})
-        if rows:
-            figures.append(_figure(task, rows, methods))
+        own = {method: pairs[method, task] for method in methods}
+        if any(own.values()):
+            figures.append(_figure(task, own, methods))
+            summed |= _too_many(own)
     text = (
-        "From the score of plain fine-tuning (left) to that of the method (right) with the same seed. Slopes "
-        "of one colour would be a result; crossing ones are what chance looks like."
+        "From the score of plain fine-tuning (left) to that of the method (right) with the same seed. Where "
+        "chance alone is at work, about as many slopes rise as fall; whether more do than that is what the "
+        "verdict above tells."
     )
+    if summed:
+        text += (
+            " Where there are too many seeds for lines, each method has three: the lowest tenth, the median "
+            "and the highest tenth of plain fine-tuning (left) and of the method (right), which are no runs."
+        )
     return Section("seeds", "Seed by seed", (text,), tuple(figures)) if figures else None
+
+
+def _too_many(pairs: Mapping[str, Sequence[Pair]]) -> bool:
+    return sum(map(len, pairs.values())) > DOTS_AT_MOST
 
 
 def _rows(pairs: Mapping[str, Sequence[Pair]]) -> list[dict[str, Any]]:
     """A row for each pair of each method; of too many the same quantiles of either arm, which are no runs."""
-    summed = sum(map(len, pairs.values())) > DOTS_AT_MOST
+    summed = _too_many(pairs)
     return [
         row
         for method, own in pairs.items()
-        for row in (_quantiles(method, own) if summed else (_row(method, str(p.seed), *p[1:]) for p in own))
+        for row in (_quantiles(method, own) if summed else (_pair(method, pair) for pair in own))
     ]
 
 
 def _quantiles(method: str, pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     for name, share in _SUMMARY.items() if pairs else ():
         plain, score = (float(np.quantile([pair[at] for pair in pairs], share)) for at in (1, 2))
-        yield _row(method, name, plain, score, score - plain)
+        yield {"method": method, "seed": name, "plain": plain, "score": score, "outcome": _NO_PAIR}
 
 
-def _row(method: str, seed: str, plain: float, score: float, difference: float) -> dict[str, Any]:
-    outcome = "tie" if difference == 0 else "win" if difference > 0 else "loss"
-    return {"method": method, "seed": seed, "plain": plain, "score": score, "outcome": outcome}
+def _pair(method: str, pair: Pair) -> dict[str, Any]:
+    outcome = "tie" if pair.difference == 0 else "win" if pair.difference > 0 else "loss"
+    return {
+        "method": method, "seed": str(pair.seed), "plain": pair.plain, "score": pair.score, "outcome": outcome
+    }  # fmt: skip
 
 
-def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
+def _figure(task: str, pairs: Mapping[str, Sequence[Pair]], methods: Sequence[str]) -> Figure:
+    rows = _rows(pairs)
     table = Table(slug("seeds", task), f"{task}, seed by seed", _COLUMNS, tuple(rows))
     colour = alt.Color(
         "outcome:N",
         title=None,
-        scale=alt.Scale(domain=["win", "tie", "loss"], range=[GAIN, NOTHING, LOSS]),
+        scale=alt.Scale(domain=["win", "tie", "loss", _NO_PAIR], range=[GAIN, NOTHING, LOSS, NOTHING]),
+        legend=alt.Legend(values=[_NO_PAIR] if _too_many(pairs) else ["win", "tie", "loss"]),
     )
     tips = [
         alt.Tooltip("method:N"),
@@ -89,8 +105,6 @@ def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Fi
     points = every.mark_point(filled=True, size=36, opacity=0.9).encode(
         tooltip=tips, shape=alt.Shape("arm:N", scale=alt.Scale(range=["circle", "square"]), legend=None)
     )
-    won = {name: sum(row["outcome"] == "win" and row["method"] == name for row in rows) for name in methods}
-    words = ", ".join(
-        f"{name} {count} of {sum(r['method'] == name for r in rows)}" for name, count in won.items()
-    )
-    return Figure(table, spec(alt.layer(lines, points), height=260), f"Slopes that rise: {words}.")
+    won = {name: sum(pair.difference > 0 for pair in own) for name, own in pairs.items()}
+    words = ", ".join(f"{name}: {count} of {len(pairs[name])}" for name, count in won.items())
+    return Figure(table, spec(alt.layer(lines, points), height=260), f"Seeds with a higher score – {words}.")

@@ -26,11 +26,17 @@ def sensitivity_maps(arms: Sequence[Arm], source: str, what: str) -> Iterator[Fi
     """
     all_cells = {arm: _cells(arm, source) for arm in arms}
     cells = {arm: rows for arm, rows in all_cells.items() if any(row["mean"] for row in rows)}
-    columns = (*CELLS, Column("mean", f"mean {what}", ".3e"), Column("gini", "Gini", ".3f"), ELEMENTS, RUNS)
+    columns = (
+        *CELLS,
+        Column("mean", f"mean of {what}", ".3e"),
+        Column("gini", "Gini", ".3f"),
+        ELEMENTS,
+        RUNS,
+    )
     means = [row["mean"] for rows in cells.values() for row in rows if row["mean"]]
     for arm, rows in cells.items():
         for value, id, title, form in (
-            ("mean", "map", f"Mean {what}", ".1e"),
+            ("mean", "map", f"Mean of {what}", ".1e"),
             ("gini", "gini", f"Gini coefficient of {what}", ".2f"),
         ):
             place = f"{title}: {arm.task}, {arm.method}"
@@ -61,7 +67,7 @@ def noise_maps(arms: Sequence[Arm]) -> Iterator[Figure]:
             title = f"Noise relative to the weights: {arm.task}, {arm.method}"
             table = Table(slug("noise-map", arm.task, arm.method), title, columns, tuple(rows))
             picture = _map(rows, Column("ratio", "noise / std", ".3f"), _scale([0, max(ratios)]))
-            yield Figure(table, picture, _summary(rows, "ratio", "Noise over std", ".3f"))
+            yield Figure(table, picture, _summary(rows, "ratio", "Noise over std", ".3g"))
 
 
 def _cells(arm: Arm, source: str) -> list[Row]:

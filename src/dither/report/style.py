@@ -11,10 +11,10 @@ import altair as alt
 
 PLAIN, PLAIN_COLOUR = "none", "#767676"
 METHOD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito (2008); more methods than these begin again, with other shapes."""
+"""Of Okabe and Ito (2008); more methods than these begin again, with other shapes and dashes."""
 
 GAIN, LOSS, WITHIN, OPEN, NOTHING = "#0072B2", "#D55E00", "#009E73", "#CC79A7", PLAIN_COLOUR
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 
 DASHES = ([1, 0], [7, 3], [3, 3], [9, 3, 2, 3], [2, 2], [12, 4], [5, 2, 1, 2])
 """Of lines, so that those that coincide show each other's colour; not as many as colours and plain."""

@@ -20,7 +20,7 @@ DOTS_AT_MOST = 200
 """Above so many dots a picture shows where the middle half and the middle four fifths of them lie."""
 
 SUMMED_UP = 3
-"""A picture with more lines than these is summed up by its first."""
+"""A picture with more lines than these is summed up by its ends."""
 
 _LOOKS = {
     "better": (GAIN, "triangle-up"),
@@ -31,6 +31,7 @@ _LOOKS = {
     "incomplete": (NOTHING, "diamond"),
     "no verdict": (NOTHING, "stroke"),
 }
+_TOLD = 4  # of them every legend has: what could have come out, too
 _MEAN = "mean"
 _MIDDLES = {"middle 80 %": 0.1, "middle 50 %": 0.25}
 
@@ -61,8 +62,8 @@ def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
             title = f"{method} against {baseline_name(analysis)}"
             lines = _by_task(analysis, method, seeds)
             drafts.append(_Draft(title, "task", lines, wide=len(methods) == 1))
-    domain = _domain(drafts)
-    figures = [draft.figure(domain) for draft in drafts]
+    shared = _domain([draft for draft in drafts if draft.by_task])  # so that methods are compared by eye
+    figures = [draft.figure(shared if draft.by_task else _domain([draft])) for draft in drafts]
     tables = [comparisons("comparisons", "Task by task", analysis.all_runs)]
     if any(row.failed for row in scores):
         title = "Task by task, without the pairs of failed runs"
@@ -70,7 +71,7 @@ def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
     return Section(
         id="verdict",
         title="Does it help?",
-        text=(how_to_read(analysis),),
+        text=(how_to_read(analysis, summed=any(draft.summed for draft in drafts)),),
         figures=(*figures, *([outcomes(analysis)] if methods else [])),
         tables=tuple(table for table in (surer(analysis), *tables) if table and table.rows),
         notes=(
@@ -99,23 +100,29 @@ def _by_task(analysis: Analysis, method: str, seeds: Mapping[tuple[str, str], _S
 
 
 class _Draft:
-    """A picture but for its axis, which all pictures share.
+    """A picture but for its axis, which pictures of tasks share.
 
     Args:
         title: of the picture.
         what: its lines are.
         lines: with the differences of their seeds.
         wide: of the picture.
+
+    Attributes:
+        by_task: whether its lines are tasks.
+        summed: whether it shows where the seeds lie, and no dots.
+        rows: of its table.
     """
 
     def __init__(self, title: str, what: str, lines: Iterable[_Line], *, wide: bool) -> None:
+        self.by_task = what == "task"
         self._title, self._what, self._lines, self._wide = title, what, list(lines), wide
-        self._summed = sum(len(seeds) for _, _, seeds in self._lines) > DOTS_AT_MOST
+        self.summed = sum(len(seeds) for _, _, seeds in self._lines) > DOTS_AT_MOST
         self.rows: list[dict[str, Any]] = []
         for name, effect, seeds in self._lines:
             label = LABELS[effect.verdict.kind]
             self.rows.append(_row(name, _MEAN, effect.difference, effect.interval, label))
-            self.rows += _middles(name, seeds) if self._summed else _dots(name, seeds)
+            self.rows += _middles(name, seeds) if self.summed else _dots(name, seeds)
 
     def figure(self, domain: _Domain) -> Figure:
         """The picture on an axis."""
@@ -128,26 +135,34 @@ class _Draft:
             Column("verdict", "verdict"),
         )
         table = Table(slug("difference", self._title), self._title, columns, tuple(self.rows))
-        chart = _chart([name for name, _, _ in self._lines], domain, summed=self._summed)
+        labels = [LABELS[effect.verdict.kind] for _, effect, _ in self._lines]
+        chart = _chart([name for name, _, _ in self._lines], labels, domain, summed=self.summed)
         return Figure(table, chart, _summary(self._lines), wide=self._wide)
 
 
 def _domain(drafts: Sequence[_Draft]) -> _Domain:
-    """One axis with room for all that is shown, so that methods can be compared by eye."""
+    """One axis with room for all that is shown."""
     numbers = (row[name] for draft in drafts for row in draft.rows for name in ("difference", "low", "high"))
     ends = [value for value in numbers if value is not None]
     return (min(0.0, *ends), max(0.0, *ends)) if ends else None
 
 
 def _summary(lines: Sequence[_Line]) -> str:
-    """Every line where they are few, else the first and how many are resolved."""
-    words = [
-        f"{name} {signed(row.difference)} ({interval_text(row.interval)}), {LABELS[row.verdict.kind]}"
-        for name, row, _ in lines
-    ]
+    """Every line where they are few, else the ends; and how many are resolved."""
+    told, ends = list(lines), ""
+    if len(lines) > SUMMED_UP:
+        known = sorted((line for line in lines if math.isfinite(line[1].difference)), key=_difference)
+        told, ends = (known, "") if len(known) < 2 else ([known[0], known[-1]], "Lowest and highest: ")
+    words = "; ".join(
+        f"{name}: {signed(row.difference)} ({interval_text(row.interval)}), {LABELS[row.verdict.kind]}"
+        for name, row, _ in told
+    )
     resolved = sum(row.verdict.resolved for _, row, _ in lines)
-    few = len(words) <= SUMMED_UP
-    return f"{'; '.join(words if few else words[:1])}. Resolved: {resolved} of {len(words)} lines."
+    return f"{ends}{words or 'No difference is known'}. Resolved: {resolved} of {len(lines)} lines."
+
+
+def _difference(line: _Line) -> float:
+    return line[1].difference
 
 
 def _row(
@@ -169,7 +184,7 @@ def _middles(name: str, seeds: _Seeds) -> Iterator[dict[str, Any]]:
         yield _row(name, middle, median, (low, high), None)
 
 
-def _chart(order: Sequence[str], domain: _Domain, *, summed: bool) -> dict[str, Any]:
+def _chart(order: Sequence[str], labels: Sequence[str], domain: _Domain, *, summed: bool) -> dict[str, Any]:
     tips = [
         alt.Tooltip("name:N", title="what"),
         alt.Tooltip("seed:N", title="seeds"),
@@ -178,9 +193,10 @@ def _chart(order: Sequence[str], domain: _Domain, *, summed: bool) -> dict[str, 
         alt.Tooltip("high:Q", title="to", format="+.2f"),
         alt.Tooltip("verdict:N", title="verdict"),
     ]
-    scale = alt.Scale(domain=list(domain), nice=True) if domain else alt.Scale()
+    scale = alt.Scale(domain=list(domain), nice=True, padding=8) if domain else alt.Scale()
+    two_lines = "split(datum.label, '@')"  # a variation's settings stand below its name
     every = base().encode(
-        y=alt.Y("name:N", sort=list(order), title=None, axis=alt.Axis(labelPadding=8)),
+        y=alt.Y("name:N", sort=list(order), title=None, axis=alt.Axis(labelPadding=8, labelExpr=two_lines)),
         x=alt.X("difference:Q", title="points against plain fine-tuning", scale=scale),
     )
     means = every.transform_filter(alt.datum.seed == _MEAN)
@@ -194,7 +210,8 @@ def _chart(order: Sequence[str], domain: _Domain, *, summed: bool) -> dict[str, 
         dots = others.mark_circle(yOffset=11, size=34, opacity=0.5, color="currentColor")
         seeds = dots.encode(tooltip=tips[:3])
     colours, shapes = ([look[at] for look in _LOOKS.values()] for at in (0, 1))
-    legend = alt.Legend(values=list(_LOOKS)[:4], symbolOpacity=1, symbolSize=110)
+    told = [label for at, label in enumerate(_LOOKS) if at < _TOLD or label in labels]
+    legend = alt.Legend(values=told, symbolOpacity=1, symbolSize=110)
     colour = alt.Color(
         "verdict:N", title=None, scale=alt.Scale(domain=list(_LOOKS), range=colours), legend=legend
     )

@@ -30,7 +30,7 @@ Example:
     81.5
 """
 
-from dither.results.errors import LedgerError
+from dither.results.errors import LedgerBusyError, LedgerError
 from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look, count_looks
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec
@@ -42,6 +42,7 @@ __all__ = [
     "Experiment",
     "Extension",
     "Ledger",
+    "LedgerBusyError",
     "LedgerError",
     "Look",
     "RunResult",

@@ -179,8 +179,9 @@ def _check_file(path: Path) -> None:
     try:
         size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
+        reason = "it is a file" if path.parent.is_file() else f"no {path.name}"
         raise LedgerError(
-            f"There is no ledger in {path.parent} (no {path.name}). Give the folder that --out named when "
+            f"There is no ledger in {path.parent} ({reason}). Give the folder that --out named when "
             "the runs were made."
         ) from error
     except OSError as error:
@@ -203,7 +204,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerError(
             f"{path} was written by {'a newer' if newer else 'an older'} version of dither (its schema is "
             f"{version}, this one's is {SCHEMA_VERSION}). "
-            f"{'Upgrade dither' if newer else 'Use that version to read it'}, or choose another --out."
+            f"{'Upgrade dither' if newer else 'Use that version to read it'}, or choose another folder."
         )
     with closing(sqlite3.connect(":memory:")) as model:
         for statement in _SCHEMA:

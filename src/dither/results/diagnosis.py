@@ -47,7 +47,7 @@ def damaged(path: Path, detail: str) -> str:
 def foreign(path: Path, reason: str) -> str:
     """Return the message that the file at `path` is no ledger: `reason` and the next step."""
     return (
-        f"{path} is not a ledger of dither: {reason}. Choose another --out, or move that file away if "
+        f"{path} is not a ledger of dither: {reason}. Choose another folder, or move that file away if "
         "nothing else needs it there."
     )
 

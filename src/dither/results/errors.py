@@ -1,4 +1,4 @@
-"""The one error of the ledger."""
+"""The errors of the ledger."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class LedgerError(ValueError):
 
     The message names the file or the value and says what to do next.
     """
+
+
+class LedgerBusyError(LedgerError):
+    """Another process is writing the ledger, and a ledger has one writer."""

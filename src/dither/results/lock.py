@@ -13,7 +13,7 @@ import os
 import weakref
 from pathlib import Path
 
-from dither.results.errors import LedgerError
+from dither.results.errors import LedgerBusyError, LedgerError
 
 _LIVE: weakref.WeakSet[WriterLock] = weakref.WeakSet()
 
@@ -27,7 +27,8 @@ class WriterLock:
         path: the lock file; it exists while the lock is held.
 
     Raises:
-        LedgerError: another writer has it (named by pid and host), or the file cannot be made or locked.
+        LedgerBusyError: another writer has it (named by pid and host).
+        LedgerError: the file cannot be made or locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,12 +78,12 @@ def _locked_file(path: Path) -> int:
             raise LedgerError(_unwritable(path, error)) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _leads_to(path, descriptor):
+            if leads_to(path, descriptor):
                 return descriptor
         except BlockingIOError as error:
             message = _taken(path, descriptor)
             os.close(descriptor)
-            raise LedgerError(message) from error
+            raise LedgerBusyError(message) from error
         except OSError as error:
             os.close(descriptor)
             raise LedgerError(
@@ -91,7 +92,8 @@ def _locked_file(path: Path) -> int:
         os.close(descriptor)  # the holder removed it between our open and our lock: try the new one
 
 
-def _leads_to(path: Path, descriptor: int) -> bool:
+def leads_to(path: Path, descriptor: int) -> bool:
+    """Whether a path is still that of an open file: it may have been removed before the file was locked."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:

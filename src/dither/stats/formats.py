@@ -15,8 +15,13 @@ def number(value: float, form: str) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, in points."""
-    return number(value, "+.2f")
+    """A difference with its sign, in points; what rounds to nothing is positive.
+
+    Example:
+        >>> signed(-0.5), signed(-1e-15)
+        ('-0.50', '+0.00')
+    """
+    return number(value, "+z.2f")
 
 
 def interval_text(interval: Sequence[float]) -> str:
@@ -43,8 +48,13 @@ def spread(mean: float, deviation: float) -> str:
 
 
 def p_text(value: float) -> str:
-    """Three decimals."""
-    return number(value, ".3f")
+    """A p value: three decimals, or two digits where it is smaller than 0.01, since levels get small.
+
+    Example:
+        >>> p_text(0.0625), p_text(0.00391), p_text(0.00003)
+        ('0.062', '0.0039', '3e-05')
+    """
+    return number(value, ".3f" if value >= 0.01 else ".2g")
 
 
 def duration(seconds: float) -> str:

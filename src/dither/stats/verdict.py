@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dither.stats.effect import Effect, Kind, Verdict
+from dither.stats.formats import p_text
 from dither.stats.rule import Rule
 from dither.stats.signflip import DRAWS, pairs_to_reach
 
@@ -95,11 +96,11 @@ def _unresolved(effect: Effect, rule: Rule) -> str:
         design = "; these pairs can only resolve it after other tests of the family"
     if effect.p_holm < rule.level:
         short = "includes 0" if math.isfinite(effect.interval[0]) else "cannot be formed from so few pairs"
-        return f"not resolved: p = {format_p(effect.p_holm)} is low enough, but the interval {short}{design}"
+        return f"not resolved: p = {p_text(effect.p_holm)} is low enough, but the interval {short}{design}"
     if _excludes_zero(effect.interval):
         adjusted = "Holm-adjusted p" if effect.tests > 1 else "sign-flip p"
         return (
-            f"not resolved: the interval excludes 0, but the {adjusted} = {format_p(effect.p_holm)} "
+            f"not resolved: the interval excludes 0, but the {adjusted} = {p_text(effect.p_holm)} "
             f"is not below {rule.level:g}{design}"
         )
     return f"not resolved{design}"
@@ -130,19 +131,3 @@ def format_points(value: float) -> str:
         ('1.6', '0.034')
     """
     return f"{value:.1f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
-
-
-def format_p(p: float) -> str:
-    """A p value with three decimals, or with two digits when it is smaller.
-
-    Args:
-        p: in [0, 1].
-
-    Returns:
-        The text.
-
-    Example:
-        >>> format_p(0.0625), format_p(0.00003)
-        ('0.062', '3e-05')
-    """
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.2g}"

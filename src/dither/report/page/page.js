@@ -25,7 +25,8 @@
       : kind === "g" ? String(Number(value.toPrecision(places)))
       : kind === "%" ? `${(100 * value).toFixed(places)} %`
       : value.toFixed(places);
-    return (plus && value > 0 ? "+" : "") + text.replaceAll("-", "−");
+    const sign = plus && value > 0 ? "+" : "";
+    return /^-[0.]+$/.test(text) ? text.slice(1) : sign + text.replaceAll("-", "−"); // no minus before nothing
   }
 
   // Tables: sorted by their headings, downloaded whole
@@ -110,21 +111,26 @@
 
   const PANEL_EDGE = 80; // pixels of a panel's axis and of the gap beside it
 
-  function sized(config, width) {
-    const limit = Math.max(70, Math.min(320, 0.4 * width));
+  const LETTER = 6.8; // pixels, on average
+
+  function sized(config, width, rows) {
     const fitted = structuredClone(config);
-    fitted.axis.labelLimit = fitted.legend.labelLimit = limit;
+    fitted.axis.labelLimit = Math.max(70, Math.min(320, 0.42 * width));
     fitted.axis.titleLimit = 0.9 * width;
-    fitted.legend.columns = Math.max(1, Math.floor((width - limit) / 150));
+    const names = rows.map((row) => String(row.method ?? row.line ?? row.verdict ?? ""));
+    const longest = names.reduce((most, name) => Math.max(most, name.length), 16) * LETTER + 30;
+    fitted.legend.labelLimit = Math.max(70, 0.75 * width);
+    fitted.legend.columns = Math.max(1, Math.floor((0.8 * width) / longest));
     return fitted;
   }
 
   async function draw(place) {
     const id = place.dataset.figure;
-    const spec = { ...data.figures[id], datasets: { rows: rowsOf(data.tables[id]) } };
+    const rows = rowsOf(data.tables[id]);
+    const spec = { ...data.figures[id], datasets: { rows } };
     // Panels keep their size, so that they can be read: as many beside each other as there is room for.
     if (spec.columns) spec.columns = Math.max(1, Math.floor(place.clientWidth / (spec.spec.width + PANEL_EDGE)));
-    const options = { actions: false, renderer: "svg", ast: true, config: sized(data.config, place.clientWidth) };
+    const options = { actions: false, renderer: "svg", ast: true, config: sized(data.config, place.clientWidth, rows) };
     try {
       await vegaEmbed(place, spec, options);
     } catch (error) {
