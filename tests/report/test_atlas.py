@@ -10,7 +10,8 @@ from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.runs.run import run
 from dither.core.histogram import EDGES
-from dither.report.atlas import atlas
+from dither.report.arms import Arm
+from dither.report.atlas import atlas, first_arms
 from dither.results import RunResult
 
 
@@ -60,3 +61,10 @@ def test_the_noise_of_every_tensor_is_told(results):
     (record,) = [r.record["pats"] for r in results if r.spec.method == "pats" and r.spec.seed == 0]
     names = {row["name"] for row in record["tensors"]}
     assert names == {row["name"] for row in table.rows if row["method"] == "pats"}
+
+
+def test_of_too_many_arms_each_method_has_some():
+    names = [f"{method}@beta=0.{at}" for method in ("a", "b") for at in range(1, 6)]
+    arms = [Arm("rte", name, ()) for name in ["none", *names]]
+    chosen = [arm.method for arm in first_arms([*arms, Arm("cola", "none", ())])]
+    assert chosen == ["none", "a@beta=0.1", "a@beta=0.2", "a@beta=0.3", "b@beta=0.1", "b@beta=0.2"]

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.plans.settings import parse_seeds
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.progress import watches
-    from dither.cli.runs import make_missing, plan_asked
+    from dither.cli.runs import make_missing, plan_asked, tell_of_page
     from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
@@ -60,4 +60,5 @@ def run(args: argparse.Namespace) -> int:
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}
         print_comparison(look(args.out), primary, effort, as_json=args.json)
+        tell_of_page(args)
     return 0

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.bench.plans.plan import Plan
     from dither.bench.plans.settings import parse_seeds, parse_settings
-    from dither.cli.runs import make_missing
+    from dither.cli.runs import make_missing, tell_of_page
     from dither.cli.verdicts import print_comparison
 
     methods, train = parse_settings([], ("none", "noisytune", "pats"))
@@ -42,4 +42,5 @@ def run(args: argparse.Namespace) -> int:
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}
         print_comparison(look(args.out), primary, effort, as_json=args.json)
+        tell_of_page(args)
     return 0

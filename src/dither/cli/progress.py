@@ -39,18 +39,22 @@ def run_progress() -> Iterator["Progress"]:
     """A progress bar on standard error; plain lines where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     from dither.bench.group import Group
 
     console, leads = Console(stderr=True), Group.here().leads
+    whole = Column(no_wrap=True, min_width=5)
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(table_column=whole),
+        TextColumn("runs", table_column=Column(no_wrap=True, min_width=4)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.description}", table_column=rest),
     )
-    with Progress(*columns, console=console, disable=not (console.is_terminal and leads)) as bar:
+    disable = not (console.is_terminal and leads)
+    with Progress(*columns, console=console, disable=disable, expand=True) as bar:
         task = bar.add_task("", total=None)
 
         def update(result: "RunResult | None", done: int, total: int) -> None:

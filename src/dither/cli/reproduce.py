@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.plans.settings import checked_recipe, parse_seeds, parse_settings
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.progress import watches
-    from dither.cli.runs import make_missing, plan_of
+    from dither.cli.runs import make_missing, plan_of, tell_of_page
     from dither.stats import Rule
 
     if args.list or args.experiment is None:
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     effort = make_missing(args, plan, kind=kind, executor=executor)
     if Group.here().leads:
         _print(args, experiment, plan, effort)
+        tell_of_page(args)
     return 0
 
 

@@ -1,6 +1,7 @@
 """What commands with a plan of many runs share: the plan of their options, and making its runs."""
 
 import argparse
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,12 @@ def make_missing(
 
     with shown(args, plan, kind=kind, executor=executor) as execution:
         return make_runs(plan, args.out, margin=args.margin, kind=kind, **execution)
+
+
+def tell_of_page(args: argparse.Namespace) -> None:
+    """Say how to have the page of what was printed; nothing in JSON."""
+    if not args.json:
+        print(f"The page of it: {shlex.join(['dither', 'report', args.out])}")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.bench.sensitivity import KIND, analyse_runs, check_batches, make_measured_runs
     from dither.cli.analyses import print_analyses
-    from dither.cli.runs import plan_asked, shown
+    from dither.cli.runs import plan_asked, shown, tell_of_page
 
     check_batches(args.batches)  # before anything is loaded
     executor = options.executor(args)
@@ -54,4 +54,5 @@ def run(args: argparse.Namespace) -> int:
         make_measured_runs(plan, args.out, batches=args.batches, **execution)
     if Group.here().leads:
         print_analyses(analyse_runs(args.out), as_json=args.json)
+        tell_of_page(args)
     return 0

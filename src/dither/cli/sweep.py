@@ -135,7 +135,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
     from dither.bench.plans.settings import parse_seeds
     from dither.bench.sweeps.grid import KIND, Grid
     from dither.cli.estimates import print_downloads, print_plan
-    from dither.cli.runs import make_missing
+    from dither.cli.runs import make_missing, tell_of_page
     from dither.cli.sweeps import print_grid
 
     grid = Grid(method, parameters)
@@ -150,6 +150,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
     effort = make_missing(args, plan, kind=KIND, executor=executor)
     if Group.here().leads:
         print_grid(look(args.out), grid, reference, effort=effort, as_json=args.json)
+        tell_of_page(args)
     return 0
 
 
@@ -160,7 +161,7 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
     from dither.bench.sweeps.search import KIND, Search, check_out, run_search
     from dither.bench.sweeps.storage import require_optuna
     from dither.cli.progress import run_progress
-    from dither.cli.runs import make_missing
+    from dither.cli.runs import make_missing, tell_of_page
     from dither.cli.sweeps import print_search
 
     seeds = parse_seeds(args.search_seeds or _SEARCH_SEEDS)
@@ -187,6 +188,7 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
     effort = make_missing(args, report, kind=KIND, executor=executor)
     primary = {task.name: task.primary for task in plan.tasks}
     print_search(look(args.out), selection, primary, effort, as_json=args.json)
+    tell_of_page(args)
     return 0
 
 

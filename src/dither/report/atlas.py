@@ -61,7 +61,7 @@ def atlas(results: Sequence[RunResult], *, methods: Sequence[str] | None = None)
     """
     source = MEASURED if any(MEASURED in (run.measurements or {}) for run in results) else KEPT
     arms = [arm for arm in arms_of(results) if arm.measured(source) or arm.records()]
-    shown = _first(arms)
+    shown = first_arms(arms)
     figures = tuple(_figures(shown, methods or _methods(results), source))
     if not figures:
         return None
@@ -81,7 +81,7 @@ def _methods(results: Sequence[RunResult]) -> list[str]:
     return sorted(found, key=lambda name: name != PLAIN)
 
 
-def _first(arms: Sequence[Arm]) -> list[Arm]:
+def first_arms(arms: Sequence[Arm]) -> list[Arm]:
     """The arms of the first tasks, whole tasks as far as they go; of too many, variations of each method."""
     if not arms:
         return []
