@@ -40,11 +40,13 @@ def test_progress_shows_no_scores(dither, films, tmp_path):
     )
 
 
-def test_the_last_line_says_how_much_of_the_time_went_into_training(dither, films, tmp_path, strict):
+def test_the_end_says_how_much_of_the_time_went_into_training(dither, films, tmp_path, strict):
     words = compare(films, tmp_path, *QUICK, "--methods", "none", "--jobs", "1")
     out = dither(*words, "--seeds", "0-1")[1]
     pattern = r"2 runs in (\d+) s of 1 process, (\d+) % of it in training steps"
-    assert 0 < int(re.fullmatch(pattern, out.splitlines()[-1])[2]) <= 100
+    effort, page = out.splitlines()[-2:]
+    assert 0 < int(re.fullmatch(pattern, effort)[2]) <= 100
+    assert page == f"The page of it: dither report {tmp_path / 'out'}"
     assert "in training steps" not in dither(*words, "--seeds", "0-1")[1]  # nothing was run
     assert strict(dither(*words, "--seeds", "0-1", "--json")[1])["effort"] is None
     found = strict(dither(*words, "--seeds", "0-2", "--json")[1])

@@ -49,7 +49,7 @@ def test_the_tables_fit_a_terminal(dither, films, folder, width, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
     out = dither(*sensitivity(films, folder, *QUICK, "--seeds", "0-3"))[1]
     text = re.sub(r"\x1b\[[0-9;]*m", "", out)
-    assert max(map(len, text.splitlines())) <= int(width)
+    assert max(map(len, text.splitlines()[:-1])) <= int(width)  # but for the command with its path
     assert all(word in text for word in ("feed-forward out", "other embeddings", "whole model", "noisytune"))
 
 
