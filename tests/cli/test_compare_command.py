@@ -46,7 +46,7 @@ def test_the_end_says_how_much_of_the_time_went_into_training(dither, films, tmp
     pattern = r"2 runs in (\d+) s of 1 process, (\d+) % of it in training steps"
     effort, page = out.splitlines()[-2:]
     assert 0 < int(re.fullmatch(pattern, effort)[2]) <= 100
-    assert page == f"The page of it: dither report {tmp_path / 'out'}"
+    assert page == f"The page of it: dither report {tmp_path}"
     assert "in training steps" not in dither(*words, "--seeds", "0-1")[1]  # nothing was run
     assert strict(dither(*words, "--seeds", "0-1", "--json")[1])["effort"] is None
     found = strict(dither(*words, "--seeds", "0-2", "--json")[1])
