@@ -103,3 +103,12 @@ def test_the_ends_of_many_lines_are_told_where_they_are_known():
     assert figure.summary.startswith("Lowest and highest: ")
     alone = verdicts(analyse(scores, planned_seeds=range(30)), [])
     assert all(". Resolved: 0" in figure.summary for figure in alone.figures if figure.table.id != "outcomes")
+
+
+def test_the_settings_of_a_variation_stand_below_its_name():
+    vl_convert = pytest.importorskip("vl_convert")
+    scores = scores_of({"pats@beta=0.9": WIN, "pats@beta=0.5": NOISE})
+    figure = verdicts(analysed(scores), scores).figures[0]
+    rows = [dict(row) for row in figure.table.rows]
+    svg = vl_convert.vegalite_to_svg({**figure.spec, "width": 400, "datasets": {"rows": rows}})
+    assert all(f">{line}<" in svg for line in ("pats", "beta=0.9", "beta=0.5"))
