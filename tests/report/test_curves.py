@@ -32,6 +32,7 @@ def test_plain_is_strength_zero_on_every_line():
     assert (row["difference"], row["low"], row["high"]) == (-0.2, -1.2, 0.8)
     assert {row["others"] for row in rows} == {"epochs 3"}
     assert figure.summary == "The largest mean difference is +0.40 points, pats at 0.1."
+    assert [layer["mark"]["type"] for layer in figure.spec["layer"]] == ["rule", "area", "line", "point"]
 
 
 def test_each_set_of_tasks_has_its_picture():

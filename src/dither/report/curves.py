@@ -44,23 +44,23 @@ def curves(
         "Points against plain fine-tuning at each value, with the interval of each. The best of several "
         "values is optimistic: a value that was chosen here needs new seeds to be believed."
     )
-    tables = [_beside(name, others, settings) for name, others in (beside or {}).items() if others]
+    tables = [_beside(name, others) for name, others in (beside or {}).items() if others]
     if not figures and not tables:
         return None
     return Section("curves", title, (text,), tuple(figures), tuple(tables))
 
 
-def _beside(reference: str, points: Sequence[Point], settings: Sequence[str]) -> Table:
+def _beside(reference: str, points: Sequence[Point]) -> Table:
     """Which value is better: the other arms of a method against one of them."""
     columns = (
         Column("arm", "method"),
         Column("tasks", "tasks"),
-        *(
-            Column("difference", "difference", "+.2f"),
-            Column("low", "from", "+.2f"),
-            Column("high", "to", "+.2f"),
-        ),
-        *(Column("p", "p (Holm)", ".3g"), Column("pairs", "pairs", "d"), Column("verdict", "verdict")),
+        Column("difference", "difference", "+.2f"),
+        Column("low", "from", "+.2f"),
+        Column("high", "to", "+.2f"),
+        Column("p", "p (Holm)", ".3g"),
+        Column("pairs", "pairs", "d"),
+        Column("verdict", "verdict"),
     )
     rows = [
         {
@@ -92,7 +92,7 @@ def _figure(
         return None
     where = tasks[0] if len(tasks) == 1 else f"mean of {len(tasks)} tasks"
     title = f"{name}: {where}"
-    numbers = all(isinstance(row["value"], int | float) and row["value"] not in (True, False) for row in rows)
+    numbers = all(type(row["value"]) in (int, float) for row in rows)  # and not bool, which is an int, too
     columns = (
         Column("line", "method"),
         Column("value", name, "g" if numbers else ""),
