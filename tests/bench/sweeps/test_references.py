@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dither.bench.compare import Comparison
+from dither.bench.sweeps.grid import Grid
+from dither.bench.sweeps.parameters import Choices
 from dither.bench.sweeps.references import beside_references
 from dither.results import Experiment
 from dither.stats import Score, analyse
@@ -34,3 +36,11 @@ def test_without_the_default_the_first_arm_is():
     assert [(name, [point.difference for point in own]) for name, own in found.items()] == [
         ("pats@beta=0.5", [2.0])
     ]
+
+
+def test_what_all_arms_set_is_no_reason_against_the_default():
+    arms = ["pats@beta=0.9,noise_lambda=0.3", "pats@beta=0.9,noise_lambda=0.15"]
+    swept = Grid("pats@beta=0.9", (Choices("noise_lambda", (0.3, 0.15)),))
+    assert list(swept.arms) == arms
+    found = beside_references(compared({"none": 60.0, **dict.fromkeys(arms, 61.0)}))
+    assert list(found) == [arms[1]] == [swept.reference()]

@@ -1,6 +1,6 @@
 """A grid: a method under every combination of some settings' values, beside plain fine-tuning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -119,9 +119,7 @@ class Grid:
             return self._named(text)
         if len(points) < 2:
             return None
-        default = full_settings(self.method, settings_of(self.method))
-        usual = [arm for arm, point in points.items() if all(default[key] == point[key] for key in point)]
-        return usual[0] if usual else self.arms[0]
+        return usual(points, full_settings(self.method, settings_of(self.method))) or self.arms[0]
 
     def _named(self, text: str) -> str:
         points = {spelled("", point)[1:]: point for point in _points(self._own)}
@@ -135,6 +133,21 @@ class Grid:
                 return self.arm(point)
         listed = "; ".join(points) or "no setting of the method"
         raise ValueError(f"--reference {text} is no point of the grid; it has {listed}")
+
+
+def usual(points: Mapping[str, Mapping[str, Any]], default: Mapping[str, Any]) -> str | None:
+    """The first arm whose values are a method's defaults; None where no arm has them.
+
+    Args:
+        points: arm -> the values that tell it from the others.
+        default: of every setting.
+
+    Example:
+        >>> usual({"pats@beta=0.5": {"beta": 0.5}, "pats": {}}, {"beta": 0.85})
+        'pats'
+    """
+    fitting = (arm for arm, point in points.items() if all(default[key] == point[key] for key in point))
+    return next(fitting, None)
 
 
 def _points(choices: Sequence[Choices]) -> list[dict[str, Any]]:

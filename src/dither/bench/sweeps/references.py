@@ -1,8 +1,11 @@
 """Which value of a setting is better: the arms of one method beside one of them."""
 
+from collections.abc import Sequence
+
 from dither.bench.compare import BASELINE, Comparison, against
 from dither.bench.plans.settings import full_settings
 from dither.bench.sweeps.curves import CurvePoint, curves, told_apart
+from dither.bench.sweeps.grid import usual
 from dither.bench.tasks.variations import base_of, settings_of
 
 
@@ -27,13 +30,15 @@ def beside_references(comparison: Comparison) -> dict[str, tuple[CurvePoint, ...
     found = {}
     for names in arms.values():
         if len(names) > 1:
-            reference = next(filter(_is_default, names), names[0])
+            reference = _reference(names)
             analysis = against(comparison, reference, names)
             found[reference] = curves(analysis, plan, told_apart(plan))
     return found
 
 
-def _is_default(arm: str) -> bool:
-    """Whether an arm has its method's own values of what its name sets."""
-    default = full_settings(base_of(arm), {})
-    return all(default.get(key) == value for key, value in settings_of(arm).items())
+def _reference(arms: Sequence[str]) -> str:
+    """Of arms of one method; what all of them set alike tells none from the others."""
+    settings = {arm: settings_of(arm) for arm in arms}
+    alike = set.intersection(*(set(own.items()) for own in settings.values()))
+    points = {arm: dict(own.items() - alike) for arm, own in settings.items()}
+    return usual(points, full_settings(base_of(arms[0]), {})) or arms[0]
