@@ -49,7 +49,9 @@ def test_the_tables_fit_a_terminal(dither, films, folder, width, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
     out = dither(*sensitivity(films, folder, *QUICK, "--seeds", "0-3"))[1]
     text = re.sub(r"\x1b\[[0-9;]*m", "", out)
-    assert max(map(len, text.splitlines()[:-1])) <= int(width)  # but for the command with its path
+    *lines, page = text.splitlines()
+    assert max(map(len, lines)) <= int(width)
+    assert page == f"The page of it: dither report {folder}"  # whole, however long its path is
     assert all(word in text for word in ("feed-forward out", "other embeddings", "whole model", "noisytune"))
 
 
