@@ -119,14 +119,9 @@ def speed_of(name: str) -> Measure:
     return measure
 
 
-def milliseconds(name: str) -> Measure:
-    """What a candidate takes."""
-    return lambda case, _: [1e3 * value for value in rounds(case, name)]
-
-
-def seconds(name: str) -> Measure:
-    """What a candidate takes."""
-    return lambda case, _: rounds(case, name)
+def seconds(name: str, factor: float = 1.0) -> Measure:
+    """What a candidate takes, times a factor."""
+    return lambda case, _: [factor * value for value in rounds(case, name)]
 
 
 def page_megabytes(case: Case, _: Case) -> list[float]:
@@ -178,7 +173,7 @@ TARGETS = (
     Target("`import torch, dither` and the first noise over `import torch`", 60.0, "ms", "startup",
            {"model": "a fresh process"}, more_than(_FRESH, "import torch")),
     Target("first noise in a fresh process", 500.0, "ms", "startup", {"model": "inside a fresh process"},
-           milliseconds("first noise")),
+           seconds("first noise", 1e3)),
     Target("`dither compare`, 27 short runs: times the sum of their bare training loops", 1.25, "×",
            "comparison", {"what": "27 runs, 1 process"}, times_of(COMPARE, LOOPS)),
     Target("the same with two processes", 1.25, "×", "comparison", {"what": "27 runs, 2 processes"},

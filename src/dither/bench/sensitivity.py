@@ -105,6 +105,16 @@ def analyse_runs(out: str | Path) -> Analyses:
             f"{out} holds the runs of `dither {kind}`, which were not measured; `dither sensitivity` makes "
             "runs that are"
         )
+    return analyses_of(results, mixed)
+
+
+def analyses_of(results: Sequence[RunResult], warnings: Sequence[str] = ()) -> Analyses:
+    """Analyse measured runs that have been read already.
+
+    Args:
+        results: the runs, each with its measurements.
+        warnings: what is known of them; failures are added.
+    """
     arms: dict[tuple[str, str], list[RunResult]] = {}
     for result in results:
         arms.setdefault((result.spec.task, result.spec.method), []).append(result)
@@ -112,8 +122,8 @@ def analyse_runs(out: str | Path) -> Analyses:
         norms=tuple(_means(arms, lambda result: (result.measurements or {})["norms"], NORMS)),
         concentrations=tuple(_means(arms, _concentrations, ("mean", *MEASURES, "zeros"))),
         correlations=tuple(_correlations(arms)),
-        results=results,
-        warnings=(*mixed, *failures(results)),
+        results=tuple(results),
+        warnings=(*warnings, *failures(results)),
     )
 
 

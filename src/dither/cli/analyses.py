@@ -79,7 +79,7 @@ def _norm_table(title: str, rows: Sequence[Mapping[str, Any]], methods: Sequence
     table = new_table(title, ("type", *methods))
     found: dict[str, dict[str, str]] = {}
     for row in rows:
-        found.setdefault(type_label(row["type"], row["shape"]), {})[row["method"]] = cell(row)
+        found.setdefault(_label(row), {})[row["method"]] = cell(row)
     for label, cells in found.items():
         table.add_row(label, *(cells.get(method, "–") for method in methods))
     return table
@@ -98,10 +98,10 @@ def _norm(row: Mapping[str, Any]) -> str:
 def _concentration_table(task: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
     headings = ("type", "method", "mean |w·g|", "Gini", "small", "entropy", "zeros")
     table = new_table(f"{task}: sensitivity at the end", headings)
-    kinds = list(dict.fromkeys(type_label(row["type"], row["shape"]) for row in rows))
+    kinds = list(dict.fromkeys(_label(row) for row in rows))
     shown = None
-    for row in sorted(rows, key=lambda row: kinds.index(type_label(row["type"], row["shape"]))):
-        label, before = type_label(row["type"], row["shape"]), shown
+    for row in sorted(rows, key=lambda row: kinds.index(_label(row))):
+        label, before = _label(row), shown
         shown = label
         table.add_row(
             "" if label == before else label,
@@ -123,3 +123,7 @@ def _correlation_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
         numbers = (signed(row["correlation"]), interval_text(row["interval"]), str(row["n"]))
         table.add_row(row["task"], row["method"], names[row["measure"]], *numbers)
     return table
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    return type_label(row["type"], row["shape"])

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.report import require_parts
 
     require_parts()
+    from dither.bench.plans.plan import check_data_dir
     from dither.report.files import check_figures, check_place, write_figures, write_page
 
     target = Path(args.folder) / FILE if args.output is None else Path(args.output)
@@ -67,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
         check_place(target)  # before anything is looked at
     if args.figures:
         check_figures(pictures)
-    if args.data_dir is not None and not Path(args.data_dir).is_dir():
-        raise FileNotFoundError(f"--data-dir {args.data_dir} is no folder")
+    check_data_dir(args.data_dir)
     page = compose(args.folder, peek=args.peek, data_dir=args.data_dir, hub=args.hub)
     size = write_page(page, target)
     print(f"{target} ({size / 1e6:.1f} MB)")
@@ -115,7 +115,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
         *(_flips(folder, results, data_dir, hub=hub) if shown else ()),
         learning(results, tasks, methods),
         atlas(results, methods=methods),
-        _analyses(folder, plan.kind, effects=shown),
+        _analyses(results, plan.kind, effects=shown),
         runs(results, tasks, methods, scores=shown),
         repeat(provenance, results, analysis),
     ]
@@ -178,14 +178,14 @@ def _flips(
     yield flips(found["examples"], found["summaries"], found["reasons"])
 
 
-def _analyses(folder: str, kind: str, *, effects: bool) -> "Section | None":
+def _analyses(results: "Sequence[RunResult]", kind: str, *, effects: bool) -> "Section | None":
     """The tables of measured runs."""
-    from dither.bench.sensitivity import KIND, analyse_runs
+    from dither.bench.sensitivity import KIND, analyses_of
     from dither.report.analyses import analyses
 
     if kind != KIND:
         return None
-    found = analyse_runs(folder)
+    found = analyses_of(results)
     return analyses(found.norms, found.concentrations, found.correlations if effects else ())
 
 

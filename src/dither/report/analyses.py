@@ -70,7 +70,7 @@ def analyses(norms: Sequence[Row], concentrations: Sequence[Row], correlations: 
 
 
 def _moved(row: Row) -> Row:
-    return _kind(row) | {name: _times_100(row[name]) for name in _PER_CENT}
+    return _kind(row) | {name: finite(100 * row[name]) for name in _PER_CENT}
 
 
 def _spread(row: Row) -> Row:
@@ -93,8 +93,3 @@ def _told(rows: Sequence[Row]) -> tuple[Row, ...]:
         }
         for row in rows
     )
-
-
-def _times_100(value: float | None) -> float | None:
-    found = finite(value)
-    return None if found is None else 100 * found

@@ -1,7 +1,7 @@
 """Learning curves: the training loss of every method, with the band of its seeds."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -53,22 +53,30 @@ def _rows(runs: Mapping[str, Sequence[RunResult]]) -> list[dict[str, Any]]:
     end = _ends([step for own in logged.values() for pairs in own for step, _ in pairs])
     rows = []
     for method, own in logged.items():
-        parts: dict[int, list[float]] = {}
-        for pairs in own:
-            of_run: dict[int, list[float]] = {}
-            for step, loss in pairs:
-                of_run.setdefault(end(step), []).append(loss)
-            for step, losses in of_run.items():
-                parts.setdefault(step, []).append(math.fsum(losses) / len(losses))
-        rows += [_row(method, step, losses) for step, losses in sorted(parts.items())]
+        means = [(step, _mean(part)) for pairs in own for step, part in _grouped(pairs, end).items()]
+        rows += [_row(method, step, part) for step, part in sorted(_grouped(means).items())]
     return rows
+
+
+def _grouped(
+    pairs: Iterable[tuple[int, float]], end: Callable[[int], int] = lambda step: step
+) -> dict[int, list[float]]:
+    """The losses of each part of the training, by the step at which it ends."""
+    parts: dict[int, list[float]] = {}
+    for step, loss in pairs:
+        parts.setdefault(end(step), []).append(loss)
+    return parts
+
+
+def _mean(losses: Sequence[float]) -> float:
+    return math.fsum(losses) / len(losses)
 
 
 def _row(method: str, step: int, losses: Sequence[float]) -> dict[str, Any]:
     return {
         "method": method,
         "step": step,
-        "loss": math.fsum(losses) / len(losses),
+        "loss": _mean(losses),
         "low": min(losses),
         "high": max(losses),
         "runs": len(losses),
@@ -92,7 +100,7 @@ def _ends(steps: Sequence[int]) -> Callable[[int], int]:
 
 def _figure(task: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> Figure:
     table = Table(slug("learning", task), f"{task}, training loss", _COLUMNS, tuple(rows))
-    lines = method_lines(methods, shown={row["method"] for row in rows})
+    lines = method_lines(methods, rows)
     x = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=8))
     y = alt.Y("low:Q", title="training loss", scale=alt.Scale(zero=False))
     band = base().mark_area(opacity=0.15).encode(x=x, y=y, y2="high:Q", color=lines["color"])

@@ -27,7 +27,7 @@ def lines(rows: Sequence[Row], methods: Sequence[str], what: str) -> Any:
             x=alt.X("low:Q", scale=x, title=what, axis=alt.Axis(format=".0e", values=_decades(*ends))),
             y=alt.Y("share:Q", title="share of elements", axis=alt.Axis(format="%", tickCount=4)),
             tooltip=["method:N", alt.Tooltip("low:Q", format=".2e"), alt.Tooltip("share:Q", format=".2%")],
-            **_by_method(rows, methods),
+            **method_lines(methods, rows),
         )
     )
 
@@ -62,11 +62,7 @@ def _over_training(rows: Sequence[Row], methods: Sequence[str]) -> alt.Chart:
     x = alt.X(
         "progress:Q", scale=alt.Scale(domain=[0, 100]), title="% of training", axis=alt.Axis(tickCount=5)
     )
-    return base().encode(x=x, tooltip=["method:N", "first:Q", "last:Q"], **_by_method(rows, methods))
-
-
-def _by_method(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
-    return method_lines(methods, shown={row["method"] for row in rows})
+    return base().encode(x=x, tooltip=["method:N", "first:Q", "last:Q"], **method_lines(methods, rows))
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -4,7 +4,7 @@ Text, axes and grid take the colour of the text around the picture, so that ligh
 need no picture of their own.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -96,13 +96,14 @@ def shape_scale(methods: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(methods), range=[SHAPES[at % len(SHAPES)] for at in range(len(methods))])
 
 
-def method_lines(methods: Sequence[str], *, shown: Collection[str]) -> dict[str, Any]:
+def method_lines(methods: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """A colour and a dash for the line of each method, and one legend for both.
 
     Args:
         methods: all of the page, in their order.
-        shown: those that the legend has.
+        rows: of the picture; the legend has their methods.
     """
+    shown = {row["method"] for row in rows}
     known = [name for name in methods if name in shown]
     legend = alt.Legend(
         title=None, values=known, symbolType="stroke", symbolSize=300, symbolOpacity=1, symbolStrokeWidth=2

@@ -88,8 +88,7 @@ class Plan:
             raise ValueError(f"--threads is {threads}; it must be at least 1")
         if dtype not in DTYPES:
             raise ValueError(f"--dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
-        if data_dir is not None and not Path(data_dir).is_dir():
-            raise ValueError(f"--data-dir {data_dir} is no folder")
+        check_data_dir(data_dir)
         changes = dict(train_settings or {})
         loaded = tuple(load_task(name) for name in tasks)
         if len({task.name for task in loaded}) != len(loaded):
@@ -200,6 +199,16 @@ def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task
         names = ", ".join(task.name for task in tasks)
         raise ValueError(f"--languages {','.join(languages)}: no task of {names} has languages; leave it out")
     return tuple(task.in_languages(languages) if task.languages else task for task in tasks)
+
+
+def check_data_dir(data_dir: str | Path | None) -> None:
+    """Refuse a folder of local data that is none.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise ValueError(f"--data-dir {data_dir} is no folder")
 
 
 def _check_once(task: Task, changes: Mapping[str, Any]) -> None:
