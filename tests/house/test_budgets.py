@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDERS = ("src", "tests", "benchmarks", "scripts")
-LIMITS = {"lines in the file": 250, "lines of body": 40, "lines of test": 25, "positional parameters": 5}
+LIMITS = {"lines in the file": 500, "lines of body": 60, "lines of test": 30, "positional parameters": 5}
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "misc"}
 
 # "path" or "path::qualified.name" -> why it may be larger. An entry that is no longer needed fails a test.
@@ -115,22 +115,22 @@ def test_file_names_are_nouns_not_drawers(repository: Path) -> None:
 
 
 def test_an_outgrown_function_is_seen() -> None:
-    body = "\n".join(f"        x{i} = {i}" for i in range(41))
+    body = "\n".join(f"        x{i} = {i}" for i in range(61))
     text = f'class C:\n    def f(self, a, b, c, d, e, f, *, g):\n        """Doc."""\n{body}\n'
     assert {(size.measure, size.name, size.size) for size in over(list(sizes("src/bad.py", text)))} == {
-        ("lines of body", "src/bad.py::C.f", 41),
+        ("lines of body", "src/bad.py::C.f", 61),
         ("positional parameters", "src/bad.py::C.f", 6),
     }
 
 
 def test_an_outgrown_test_and_an_outgrown_file_are_seen() -> None:
-    body = "\n".join(f"    x{i} = {i}" for i in range(26))
-    text = f"def test_long():\n{body}\n" + "\n" * 230
+    body = "\n".join(f"    x{i} = {i}" for i in range(31))
+    text = f"def test_long():\n{body}\n" + "\n" * 480
     found = over(list(sizes("tests/test_bad.py", text)))
     assert [size.measure for size in found] == ["lines in the file", "lines of test"]
 
 
 def test_what_just_fits_is_allowed() -> None:
-    body = "\n".join(f"    x{i} = {i}" for i in range(40))
+    body = "\n".join(f"    x{i} = {i}" for i in range(60))
     text = f'def f(a, b, c, d, e):\n    """Doc.\n\n    More.\n    """\n{body}\n'
     assert over(list(sizes("src/good.py", text))) == []
