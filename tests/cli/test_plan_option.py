@@ -81,7 +81,7 @@ def test_what_must_be_downloaded_is_named_first(dither, monkeypatch):
     assert status == 0
     assert "9 tasks × 2 arms × 5 seeds = 90 runs of nobody/such-a-model" in out
     assert "  model nobody/such-a-model (size not known: the Hub does not answer)" in out
-    assert "over all tasks: 0.43 standard deviations of the paired differences" in out
+    assert "over all tasks: none, whatever its size: too few pairs" in out
     assert "glue/rte: out of reach; sd of the differences 4.24 (√2 × seed noise of 1.3–3)" in out
 
 

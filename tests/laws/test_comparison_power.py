@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from dither.stats import Score, analyse, equivalence_p, minimum_detectable_effect, pairs_needed, t_interval
+from dither.stats.design import macro_spread
 from dither.stats.intervals import mean_estimate
-from dither.stats.macro import macro_estimate
-from dither.stats.power import detectable_in_se
 
 ALPHA = 0.05
 
@@ -49,20 +48,20 @@ def test_the_detectable_effect_is_resolved_in_about_four_of_five_studies(n):
 
 
 def test_the_macro_averages_detectable_effect_is_resolved_as_often():
-    """Two tasks of 9 pairs with different spreads; the shift comes from the true ones, by Satterthwaite."""
-    trials, rng, spreads = 500, np.random.default_rng(1), np.array([[0.8], [2.0]])
-    variances = spreads**2 / 9
-    df = variances.sum() ** 2 / (variances**2 / 8).sum()
-    shift = detectable_in_se(df, ALPHA) * math.sqrt(variances.sum()) / 2
+    """Two tasks of 9 seeds with different spreads that correlate by 0.5."""
+    trials, rng, sds = 500, np.random.default_rng(1), np.array([0.8, 2.0])
+    shift = minimum_detectable_effect(macro_spread(list(sds), 0.5), 9)
+    root = np.linalg.cholesky([[1.0, 0.5], [0.5, 1.0]])
     rows = [
-        analyse(study(shift + spreads * rng.normal(size=(2, 9)), rng), planned_seeds=range(9))
+        analyse(study(shift + sds[:, None] * (root @ rng.normal(size=(2, 9))), rng), planned_seeds=range(9))
         for _ in range(trials)
     ]
     macros = [analysis.all_runs.macro("pats") for analysis in rows]
     hits = sum(row.verdict.kind == "better" for row in macros)
-    assert abs(hits / trials - 0.8) <= slack(0.8, trials)
-    # Each study prints it from its own spreads, as uncertain as those.
-    assert np.median([row.detectable for row in macros]) == pytest.approx(shift, rel=0.05)
+    assert 0.76 - slack(0.76, trials) < hits / trials < 0.81 + slack(0.81, trials)
+    # Each study prints it from its own spread, as uncertain as that.
+    squares = np.array([row.detectable for row in macros]) ** 2
+    assert math.sqrt(squares.mean()) == pytest.approx(shift, rel=0.05)
 
 
 @pytest.mark.parametrize("effect", [1.0, 2.0])
@@ -98,16 +97,6 @@ def test_failed_runs_cost_the_interval_some_coverage():
     ends = np.array([t_interval(mean_estimate(sample)) for sample in scores[:, 0] - scores[:, 1]])
     rate = float(((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).mean())
     assert 0.92 < rate < 0.995
-
-
-@pytest.mark.parametrize("spreads", [(1.0, 1.0, 1.0), (0.3, 1.0, 3.0)])
-def test_the_macro_interval_covers_with_unequal_tasks(spreads):
-    trials, n, rng = 5_000, 6, np.random.default_rng(4)
-    covered = 0
-    for samples in rng.normal(0, 1, size=(trials, 3, n)) * np.array(spreads)[:, None]:
-        low, high = t_interval(macro_estimate([mean_estimate(sample) for sample in samples]))
-        covered += low < 0 < high
-    assert abs(covered / trials - 0.95) <= slack(0.95, trials) + 0.005
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dither.stats import Rule, Score, analyse, minimum_detectable_effect
-from dither.stats.design import detectable
+from dither.stats.design import detectable, macro_spread
 
 
 def test_one_task_is_the_same_test_twice():
@@ -17,12 +17,40 @@ def test_one_task_is_the_same_test_twice():
     assert found.macro == found.tasks["rte"] == minimum_detectable_effect(1.5, 9, 0.025)
 
 
-def test_few_pairs_reach_no_level_on_one_task_and_do_over_many():
+def test_few_seeds_reach_no_level_whatever_the_number_of_tasks():
     tasks = {f"task-{number}": 1.0 for number in range(9)}
-    found = detectable(tasks, pairs=5, methods=1)
-    assert set(found.tasks.values()) == {math.inf}
-    assert found.task_pairs == 9  # 2 / 2^9 is below 0.05 / 9, 2 / 2^8 is not
-    assert 0.4 < found.macro < 0.5
+    five, six = (detectable(tasks, pairs=pairs, methods=1) for pairs in (5, 6))
+    assert {*five.tasks.values(), *six.tasks.values(), five.macro} == {math.inf}
+    assert (five.task_pairs, five.macro_pairs) == (9, 6)  # 2 / 2^9 is below 0.05 / 9, 2 / 2^8 is not
+    assert six.macro == minimum_detectable_effect(1 / 3, 6)
+
+
+@pytest.mark.parametrize(
+    ("tests", "seeds"), [(1, 6), (2, 7), (3, 7), (4, 8), (6, 8), (7, 9), (12, 9), (13, 10)]
+)
+def test_the_least_seeds_of_a_family(tests, seeds):
+    for pairs in (seeds - 1, seeds):
+        found = detectable({"a": 1.0, "b": 1.0}, pairs=pairs, methods=tests)
+        assert found.macro_pairs == seeds
+        assert math.isinf(found.macro) == (pairs < seeds)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 1.0])
+def test_correlated_tasks_average_out_less(correlation):
+    spreads = np.array([0.5, 1.0, 2.0])
+    matrix = np.full((3, 3), correlation) + (1 - correlation) * np.eye(3)
+    variance = float(spreads @ matrix @ spreads) / 9
+    assert macro_spread(list(spreads), correlation) == pytest.approx(math.sqrt(variance))
+    found = detectable(dict(zip("abc", spreads, strict=True)), pairs=9, methods=1, correlation=correlation)
+    assert found.macro == pytest.approx(minimum_detectable_effect(math.sqrt(variance), 9))
+
+
+@pytest.mark.parametrize(
+    ("spreads", "correlation", "message"), [([], 0.0, "at least one"), ([1.0], 1.5, "got 1.5")]
+)
+def test_spreads_and_correlations_that_are_none(spreads, correlation, message):
+    with pytest.raises(ValueError, match=message):
+        macro_spread(spreads, correlation)
 
 
 def test_averages_over_groups_are_tests_of_one_family():
@@ -61,4 +89,5 @@ def test_it_is_what_the_verdicts_say_of_such_differences(methods):
     table = analyse(scores, planned_seeds=seeds).all_runs
     found = detectable({"a": 2.0, "b": 2.0}, pairs=9, methods=methods)
     assert table.comparison("m0", "b").detectable == pytest.approx(found.tasks["b"])
-    assert table.macro("m0").detectable == pytest.approx(found.macro)
+    level, macro = 0.05 / methods, table.macro("m0")
+    assert macro.detectable == pytest.approx(minimum_detectable_effect(macro.difference_sd, 9, level))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dither.stats.intervals import Estimate, correlation, equivalence_p, mean_estimate, spread, t_interval
-from dither.stats.macro import macro_estimate
+from dither.stats.intervals import correlation, equivalence_p, mean_estimate, spread, t_interval
 from dither.stats.multiplicity import holm
 
 
@@ -60,29 +59,6 @@ def test_correlation():
     assert correlation(x, x + y) == pytest.approx(stats.pearsonr(x, x + y).statistic)
     assert math.isnan(correlation(x, np.full(30, 100 / 277 * 150)))
     assert math.isnan(correlation([1.0, 2.0], [1.0, 3.0]))
-
-
-def test_macro_of_two_tasks_is_welchs_standard_error():
-    """The mean of two tasks has the variance of Welch's difference, divided by four, and Welch's df."""
-    rng = np.random.default_rng(4)
-    first, second = rng.normal(1, 1, 8), rng.normal(0, 3, 11)
-    welch = stats.ttest_ind(first, -second, equal_var=False)
-    ours = macro_estimate([mean_estimate(first), mean_estimate(second)])
-    assert (ours.value / ours.se, ours.df) == pytest.approx((welch.statistic, welch.df))
-
-
-def test_macro_of_equal_tasks_pools_their_degrees_of_freedom():
-    ours = macro_estimate([Estimate(1.0, 0.3, 8.0)] * 9)
-    assert (ours.value, ours.se, ours.df) == pytest.approx((1.0, 0.1, 72.0))
-
-
-def test_macro_at_the_edges():
-    one = Estimate(1.0, 0.5, 3.0)
-    assert macro_estimate([one]) is one
-    assert macro_estimate([Estimate(1.0, 0.0, 3.0), Estimate(2.0, 0.0, 3.0)]) == Estimate(1.5, 0.0, 6.0)
-    unknown = macro_estimate([one, Estimate(2.0, math.nan, 0.0)])
-    assert unknown.value == 1.5
-    assert math.isnan(unknown.se)
 
 
 def holm_by_closure(p: list[float]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from dither.stats.signflip import (
     attainable_level,
     drawn_p,
     exact_p,
+    one_sided_p,
     p_floor,
     pairs_to_reach,
     sign_flip,
@@ -124,3 +126,27 @@ def test_attainable_level_is_the_largest_p_below_alpha(alpha):
 def test_pairs_to_reach_is_the_smallest_number_that_can(alpha):
     n = pairs_to_reach(alpha)
     assert p_floor(n) < alpha <= p_floor(n - 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_one_sided_p_counts_the_sums_that_are_as_great(seed):
+    values = np.round(np.random.default_rng(seed).normal(0.3, 1, size=7), 1)
+    sums = [sum(e * v for e, v in zip(signs, values, strict=True)) for signs in product((1, -1), repeat=7)]
+    assert one_sided_p(values) == np.mean([total >= values.sum() - 1e-9 for total in sums])
+    assert one_sided_p([*values, 0.0, 0.0]) == one_sided_p(values)
+
+
+def test_the_one_sided_p_of_many_is_drawn_and_never_zero():
+    assert one_sided_p([1.0] * 25) == 1 / (DRAWS + 1)
+    assert one_sided_p([-1.0] * 25) == 1.0
+    assert one_sided_p([]) == 1.0
+    values = np.random.default_rng(1).normal(0.3, 1, size=21)
+    assert one_sided_p(values) == pytest.approx(float(exact_one_sided(values)), abs=0.01)
+
+
+def exact_one_sided(values: np.ndarray) -> float:
+    """By halves: all sums of the first ten against all sums of the others."""
+    halves = [np.array(list(product((1, -1), repeat=len(v)))) @ v for v in (values[:10], values[10:])]
+    ordered = np.sort(halves[1])
+    above = len(ordered) - np.searchsorted(ordered, values.sum() - halves[0] - 1e-9)
+    return above.sum() / (len(halves[0]) * len(ordered))

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from dither.stats import Score, analyse
+from dither.stats import Score, analyse, equivalence_p
+from dither.stats.intervals import mean_estimate
 from dither.stats.tables import Analysis
 
 PLAIN = [60.3, 63.1, 61.7, 59.2, 64.8, 62.4, 60.9, 61.1, 63.6]
@@ -37,10 +38,24 @@ NOISE = [0.9, -1.3, 0.4, 1.1, -0.7, -0.2, 0.6, -0.8, 0.3]
     [
         (GAIN, {}, "resolved: better"),
         ([-d for d in GAIN], {}, "resolved: worse"),
-        (GAIN, {"margin": 2.0}, "resolved: better, but no difference above 2 points"),
+        (
+            GAIN,
+            {"margin": 2.0},
+            "resolved: better, but no difference above 2 points; failures in fewer than 50 % of runs cannot "
+            "be excluded",
+        ),
         (GAIN, {"margin": 1.0}, "resolved: better"),
         (NOISE, {}, "not resolved; this design can detect 0.9 points"),
-        (NOISE, {"margin": 1.0}, "no difference above 1 point"),
+        (
+            NOISE,
+            {"margin": 1.0},
+            "no difference above 1 point; failures in fewer than 33.3 % of runs cannot be excluded",
+        ),
+        (
+            NOISE,
+            {"margin": 1.0, "failed": (3,)},
+            "not resolved; this design can detect 0.9 points; equivalence is not tested after a failed run",
+        ),
         (NOISE, {"margin": 0.2}, "not resolved; this design can detect 0.9 points"),
         ([0.0] * 9, {}, "identical scores in all 9 pairs"),
         ([0.0], {}, "identical scores in the only pair"),
@@ -88,12 +103,12 @@ def test_an_interval_beside_a_p_that_is_not_low_is_not_resolved():
     assert "the interval excludes 0, but the sign-flip p = 0.031 is not below 0.02" in row.verdict.text
 
 
-def test_one_pair_per_task_gives_a_p_but_no_interval():
+def test_one_seed_of_many_tasks_is_one_observation():
     scores = [Score("none", f"t{i}", 0, 60.0) for i in range(7)]
     scores += [Score("pats", f"t{i}", 0, 61.0 + i) for i in range(7)]
     row = analyse(scores, planned_seeds=[0]).all_runs.macro("pats")
-    assert row.p == 2 / 2**7
-    assert "the interval cannot be formed from so few pairs" in row.verdict.text
+    assert (row.p, row.pairs) == (1.0, 1)
+    assert row.verdict.text == "not resolved: 1 seed cannot reach p < 0.05 (at least 6 are needed)"
 
 
 def test_many_tests_need_more_pairs():
@@ -144,3 +159,42 @@ def test_nothing_left_after_dropping():
 def test_so_many_tests_that_drawn_signs_cannot_pass():
     text = study([1.0 + 0.1 * (s % 3) for s in range(30)], alpha=1e-5).all_runs.macro("pats").verdict.text
     assert text == "not resolved: 100000 drawn signs cannot reach p < 1e-05"
+
+
+def test_equivalence_needs_the_flips_as_well_as_the_t_tests():
+    """Four pairs close to zero: the t tests reject, and the 16 signs cannot (1/16 > 0.05); five can."""
+    four, five = (
+        study([0.1, -0.1, 0.05, -0.05, 0.02][:n], margin=1.0).all_runs.macro("pats") for n in (4, 5)
+    )
+    assert equivalence_p(mean_estimate([0.1, -0.1, 0.05, -0.05]), 1.0) < 0.001
+    assert (four.p_equivalence, four.verdict.kind) == (1 / 16, "out of reach")
+    assert (five.p_equivalence, five.verdict.kind) == (1 / 32, "equivalent")
+
+
+@pytest.mark.parametrize("arm", ["none", "pats"])
+def test_a_failed_run_of_either_arm_forbids_equivalence(arm):
+    scores = [Score(m, "rte", s, PLAIN[s] + 0.1 * d, failed=(m, s) == (arm, 4))
+              for s, d in enumerate(NOISE) for m, d in (("none", 0.0), ("pats", d))]  # fmt: skip
+    analysis = analyse(scores, planned_seeds=range(9), margin=2.0)
+    for table in (analysis.all_runs, analysis.without_failed):
+        assert math.isnan(table.macro("pats").p_equivalence)
+        assert "equivalence is not tested after a failed run" in table.macro("pats").verdict.text
+    assert analysis.all_runs.macro("pats").failed == 1
+    assert analysis.without_failed.macro("pats").dropped == 1
+
+
+def test_over_tasks_the_words_speak_of_seeds():
+    scores = [Score("none", t, s, 60.0) for t in ("a", "b") for s in range(9)]
+    scores += [Score("pats", t, s, 60.0 + NOISE[s]) for t in ("a", "b") for s in range(9)]
+    few = [score for score in scores if score.seed < 5]
+    assert verdict_over_tasks(scores, margin=1.0) == (
+        "no difference above 1 point; failures in fewer than 16.7 % of runs cannot be excluded"
+    )
+    assert verdict_over_tasks(few, planned_seeds=range(9)) == "incomplete: 5 of 9 planned seeds"
+    assert verdict_over_tasks(few, planned_seeds=range(5)) == (
+        "not resolved: 5 seeds cannot reach p < 0.05 (at least 6 are needed)"
+    )
+
+
+def verdict_over_tasks(scores, **arguments) -> str:
+    return analyse(scores, **({"planned_seeds": range(9)} | arguments)).all_runs.macro("pats").verdict.text

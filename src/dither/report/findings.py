@@ -79,10 +79,9 @@ def surer(analysis: Analysis) -> Table | None:
     for row in analysis.all_runs.macros:
         if row.verdict.kind not in ("not resolved", "out of reach") or row.pairs < 2 or not row.difference:
             continue
-        each = len(analysis.planned_seeds)
-        deviation, level = row.se * math.sqrt(each), next_look.level / max(1, row.tests)
+        level = next_look.level / max(1, row.tests)
         try:
-            needed: int | None = pairs_needed(deviation, row.difference, level)
+            needed: int | None = pairs_needed(row.difference_sd, row.difference, level)
         except ValueError:
             needed = None  # more than a million, or no spread to go by
         rows.append(
@@ -90,7 +89,7 @@ def surer(analysis: Analysis) -> Table | None:
                 "method": _subject(row),
                 "difference": finite(row.difference),
                 "detectable": finite(row.detectable),
-                "planned": each,
+                "planned": len(analysis.planned_seeds),
                 "needed": needed,
             }
         )
@@ -104,11 +103,12 @@ def _subject(row: MacroAverage) -> str:
 
 def _finding(row: MacroAverage, analysis: Analysis) -> Finding:
     subject = _subject(row)
+    same = "scores" if row.unit == "pair" else "average scores"
     answers = {
         "better": f"{subject} helps here",
         "worse": f"{subject} hurts here",
         "equivalent": f"{subject} makes no difference that matters here",
-        "identical": f"{subject} gives the very scores of {baseline_name(analysis)}",
+        "identical": f"{subject} gives the very {same} of {baseline_name(analysis)}",
     }
     answer = answers.get(row.verdict.kind, f"Whether {subject} helps here is open")
     known = f": {_size(row, analysis)}" if math.isfinite(row.difference) else ""
@@ -121,7 +121,7 @@ def _size(row: MacroAverage, analysis: Analysis) -> str:
     where = f"on {row.tasks[0]}" if single else f"on average over {len(row.tasks)} tasks"
     sure = f"{100 * analysis.rule.confidence:.4g} % interval {interval_text(row.interval)}"
     sure = sure if math.isfinite(row.interval[0]) else "no interval from so few seeds"
-    pairs = f"{row.pairs} pair{'s' * (row.pairs != 1)}{'' if single else ' of seeds and tasks'}"
+    pairs = f"{row.pairs} {row.unit}{'s' * (row.pairs != 1)}"
     return f"{signed(row.difference)} points {where} ({sure}, {pairs})"
 
 
@@ -168,8 +168,8 @@ def how_to_read(analysis: Analysis, *, summed: bool = False) -> str:
     if len(analysis.tasks) > 1:
         adjusted = f" ({tests})" if family else ""
         text += (
-            f"The average over tasks is the primary answer{adjusted}, with the pairs of all tasks; the tasks "
-            "are a second family of tests. "
+            f"The average over tasks is the primary answer{adjusted}: a seed counts with its mean difference "
+            "over them. The tasks are a second family of tests. "
         )
     elif family:
         text += f"There {'is' if family == 1 else 'are'} {tests}. "

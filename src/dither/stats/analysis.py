@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dither.stats.comparison import compare
 from dither.stats.families import judge
+from dither.stats.formats import seed_ranges
 from dither.stats.macro import average
 from dither.stats.pairs import Pairs, pair_up
 from dither.stats.rule import Rule
@@ -106,7 +107,15 @@ def analyse(
         rule=rule,
         all_runs=all_runs,
         without_failed=without_failed,
-        notes=tuple(note for line in grid for pairs in line for note in _notes(pairs)),
+        notes=(
+            *(note for line in grid for pairs in line for note in _notes(pairs)),
+            *(
+                note
+                for line in grid
+                for members in sets.values()
+                for note in _uneven([line[t] for t in members])
+            ),
+        ),
     )
 
 
@@ -143,6 +152,23 @@ def _table(title: str, grid: _Grid, sizes: dict[str, int], rule: Rule, groups: d
         comparisons=judge([row for line in lines for row in line], rule),
         macros=judge(macros, rule),
     )
+
+
+def _uneven(pairs: Sequence[Pairs]) -> list[str]:
+    """Which seeds have some tasks of a group, but not all, and so no average; the baseline has its arms'."""
+    if pairs[0].method == pairs[0].baseline:
+        return []
+    having = [{*task.seeds, *task.dropped} for task in pairs]
+    some, notes = set.union(*having), []
+    for task, own in zip(pairs, having, strict=True):
+        if lost := some - own:
+            seeds = seed_ranges(sorted(lost))
+            who = f"seeds {seeds} have" if len(lost) > 1 else f"seed {seeds} has"
+            notes.append(
+                f"{task.method}: {who} no pair on {task.task}, and only a seed with all tasks has an average "
+                "over them"
+            )
+    return notes
 
 
 def _notes(pairs: Pairs) -> list[str]:

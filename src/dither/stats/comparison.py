@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from dither.stats.intervals import Estimate, correlation, equivalence_p, mean_estimate, spread, t_interval
-from dither.stats.pairs import Pairs
+from dither.stats.pairs import Floats, Pairs
 from dither.stats.rule import Rule
-from dither.stats.signflip import SignFlip, sign_flip
+from dither.stats.signflip import SignFlip, one_sided_p, sign_flip
 from dither.stats.tables import Comparison
 
-_UNKNOWN = SignFlip(p=math.nan, floor=math.nan, exact=True, untied=0)
+UNKNOWN = SignFlip(p=math.nan, floor=math.nan, exact=True, untied=0)
+"""The test of differences of which one is not known."""
 
 
 def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparison:
@@ -40,8 +41,9 @@ def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparis
     differences = pairs.differences
     scoreless = pairs.scoreless
     estimate = mean_estimate(differences)
-    test = _UNKNOWN if scoreless else sign_flip(differences)
+    test = UNKNOWN if scoreless else sign_flip(differences)
     scored = differences[np.isfinite(differences)]
+    failed = int(pairs.method_failed.sum() + pairs.baseline_failed.sum())
     return Comparison(
         method=pairs.method,
         baseline=pairs.baseline,
@@ -51,6 +53,7 @@ def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparis
         missing=pairs.missing,
         scoreless=len(scoreless),
         dropped=len(pairs.dropped),
+        failed=failed,
         method_mean=mean_estimate(pairs.method_scores).value,
         method_sd=spread(pairs.method_scores),
         baseline_mean=mean_estimate(pairs.baseline_scores).value,
@@ -67,25 +70,31 @@ def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparis
         unplanned_seeds=pairs.unplanned,
         scoreless_seeds=scoreless,
         dropped_seeds=pairs.dropped,
-        **inference(estimate, test, rule),
+        **inference(differences, estimate, test, rule, failed=failed + len(pairs.dropped)),
     )
 
 
-def inference(estimate: Estimate, test: SignFlip, rule: Rule) -> dict[str, Any]:
-    """The fields of an effect that follow from its estimate, its sign-flip test and the rule.
+def inference(
+    values: Floats, estimate: Estimate, test: SignFlip, rule: Rule, *, failed: int
+) -> dict[str, Any]:
+    """The fields of an effect that follow from its differences by seed and the rule.
 
     Args:
-        estimate: the difference and its standard error.
-        test: the sign-flip test of the same difference.
+        values: shape (n,), a difference for each seed, points.
+        estimate: their mean and its standard error.
+        test: their sign-flip test.
         rule: level and margin.
+        failed: how many runs failed, dropped ones included; equivalence is claimed only where none did.
 
     Returns:
         Field name -> value.
 
     Example:
-        >>> inference(Estimate(1.0, 0.5, 8.0), sign_flip([1.0, 2.0, 0.5]), Rule(margin=3.0))["p"]
+        >>> d = np.array([1.0, 2.0, 0.5])
+        >>> inference(d, mean_estimate(d), sign_flip(d), Rule(margin=3.0), failed=0)["p"]
         0.25
     """
+    tested = rule.margin is not None and not failed and math.isfinite(estimate.value)
     return {
         "difference": estimate.value,
         "se": estimate.se,
@@ -95,6 +104,16 @@ def inference(estimate: Estimate, test: SignFlip, rule: Rule) -> dict[str, Any]:
         "p_floor": test.floor,
         "p_exact": test.exact,
         "untied": test.untied,
-        "p_equivalence": math.nan if rule.margin is None else equivalence_p(estimate, rule.margin),
+        "p_equivalence": _equivalence(values, estimate, rule.margin or 0.0) if tested else math.nan,
         "equivalence_interval": t_interval(estimate, 1 - 2 * rule.level),
     }
+
+
+def _equivalence(values: Floats, estimate: Estimate, margin: float) -> float:
+    """The largest p of four one-sided tests: of both sides of the margin, by t and by sign flips.
+
+    The t tests alone take the spread of the seeds seen for that of all seeds, and a rare failure may not be
+    among those seen yet.
+    """
+    flips = max(one_sided_p(values + margin), one_sided_p(margin - values))
+    return max(equivalence_p(estimate, margin), flips)

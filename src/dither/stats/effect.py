@@ -51,11 +51,12 @@ class Effect:
     Args:
         method: the method.
         baseline: the arm it is compared with.
-        planned: planned pairs.
-        pairs: pairs that the numbers rest on.
+        planned: planned pairs, one a seed.
+        pairs: pairs that the numbers rest on, one a seed.
         missing: planned pairs of which a run does not exist.
         scoreless: pairs in which a run has no score; then no mean can be formed and the estimates are NaN.
         dropped: pairs left out because a run of them failed (second table only).
+        failed: failed runs of both arms that count with their scores (first table only).
         untied: pairs with different scores; only they have a sign.
         difference: mean paired difference, method minus baseline.
         se: its standard error.
@@ -69,9 +70,10 @@ class Effect:
         p_holm_floor: the smallest adjusted p that the family could have given.
         detectable: minimum detectable effect at 80 % power at level / tests; infinite when p cannot get
             there.
-        p_equivalence: TOST p at the declared margin; NaN without a margin.
+        p_equivalence: at the declared margin, the largest p of TOST by t and of both one-sided sign-flip
+            tests; NaN without a margin, and where a run failed: nothing is claimed then.
         p_equivalence_holm: the same, Holm-adjusted in the family of the equivalence tests.
-        equivalence_interval: the 1 − 2·level interval; inside ±margin exactly when p_equivalence < level.
+        equivalence_interval: the 1 − 2·level interval; inside ±margin whenever p_equivalence < level.
         verdict: the decision in words.
     """
 
@@ -82,6 +84,7 @@ class Effect:
     missing: int
     scoreless: int
     dropped: int
+    failed: int
     untied: int
     difference: float
     se: float
@@ -108,6 +111,16 @@ class Effect:
     def identical(self) -> bool:
         """Whether all pairs are ties: nothing to test, p is 1 whatever the family."""
         return self.complete and math.isfinite(self.difference) and self.untied == 0
+
+    @property
+    def unit(self) -> str:
+        """What a pair is: two runs, or where several tasks are averaged, all runs of a seed."""
+        return "pair"
+
+    @property
+    def runs(self) -> int:
+        """How many runs of the method the numbers rest on."""
+        return self.pairs
 
     @property
     def counted(self) -> bool:

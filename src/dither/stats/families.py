@@ -9,10 +9,8 @@ from typing import TypeVar
 
 from dither.stats.effect import Effect
 from dither.stats.multiplicity import holm
-from dither.stats.power import detectable_in_sd, detectable_in_se
+from dither.stats.power import detectable_in_sd
 from dither.stats.rule import Rule
-from dither.stats.signflip import attainable_level
-from dither.stats.tables import MacroAverage
 from dither.stats.verdict import decide
 
 AnyEffect = TypeVar("AnyEffect", bound=Effect)
@@ -64,9 +62,5 @@ def _detectable(effect: Effect, level: float) -> float:
     """Minimum detectable effect at 80 % power, points; NaN without a standard error."""
     if not math.isfinite(effect.se):
         return math.nan
-    if isinstance(effect, MacroAverage) and len(effect.tasks) > 1:
-        attainable = attainable_level(effect.untied, level)
-        shift = detectable_in_se(effect.df, attainable) if attainable > 0 and effect.df > 0 else math.inf
-    else:
-        shift = detectable_in_sd(effect.pairs, level, untied=effect.untied) * math.sqrt(effect.pairs)
+    shift = detectable_in_sd(effect.pairs, level, untied=effect.untied) * math.sqrt(effect.pairs)
     return effect.se * shift if math.isfinite(shift) else math.inf

@@ -136,14 +136,36 @@ def drawn_p(differences: ArrayLike, draws: int = DRAWS) -> float:
         0.001
     """
     values = np.asarray(differences, dtype=np.float64)
-    rng = np.random.default_rng(_DRAW_SEED)
-    sums = np.zeros(draws)
-    # Eight signs are one byte: its 256 signed sums are tabulated once and looked up per draw.
-    for start in range(0, values.size, 8):
-        table = _signed_sums(values[start : start + 8])
-        sums += table[rng.integers(0, table.size, size=draws, dtype=np.uint8)]
-    hits = int((np.abs(sums) >= _threshold(values)).sum())
+    hits = int((np.abs(_drawn_sums(values, draws)) >= _threshold(values)).sum())
     return (1 + hits) / (1 + draws)
+
+
+def one_sided_p(differences: ArrayLike) -> float:
+    """One-sided sign-flip p value of a mean above zero.
+
+        p = #{ε in {−1, 1}^n : Σ ε_i d_i >= Σ d_i} / 2^n
+
+    The null hypothesis is a mean of at most zero, of differences that are symmetric around it. Beyond 20
+    untied differences signs are drawn, as in `sign_flip`.
+
+    Args:
+        differences: shape (n,), finite.
+
+    Returns:
+        The p value, at least 1 / 2^n; 1 without any difference.
+
+    Example:
+        >>> one_sided_p([1.0, 2.0, 0.5, 1.5, 1.0]), one_sided_p([1.0, 2.0, -3.5])
+        (0.03125, 0.625)
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    values = values[values != 0]
+    if values.size == 0:
+        return 1.0
+    total, slack = float(values.sum()), _ROUNDING * float(np.abs(values).sum())
+    if values.size <= ENUMERATED:
+        return float((_signed_sums(values) >= total - slack).mean())
+    return (1 + int((_drawn_sums(values, DRAWS) >= total - slack).sum())) / (1 + DRAWS)
 
 
 def p_floor(untied: int) -> float:
@@ -204,6 +226,17 @@ def _signed_sums(values: Floats) -> Floats:
     for i in range(values.shape[-1]):
         value = values[..., i : i + 1]
         sums = np.concatenate([sums + value, sums - value], axis=-1)
+    return sums
+
+
+def _drawn_sums(values: Floats, draws: int) -> Floats:
+    """Sums Σ ±v_i with drawn signs, shape (draws,); the same signs for every sample of one size."""
+    rng = np.random.default_rng(_DRAW_SEED)
+    sums = np.zeros(draws)
+    # Eight signs are one byte: its 256 signed sums are tabulated once and looked up per draw.
+    for start in range(0, values.size, 8):
+        table = _signed_sums(values[start : start + 8])
+        sums += table[rng.integers(0, table.size, size=draws, dtype=np.uint8)]
     return sums
 
 

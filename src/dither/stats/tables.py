@@ -59,17 +59,33 @@ class Comparison(Effect):
 class MacroAverage(Effect):
     """One method over a group of tasks: the mean of the task means, every task counting the same.
 
+    A pair is a seed here: what its runs differ by from plain fine-tuning's, on average over the tasks. In the
+    decisive table a seed counts when all its runs exist. In the table without failed runs it counts with the
+    tasks that it has left; ``dropped`` seeds are those that lack one.
+
     Args:
         group: the group's name; empty where all tasks are one.
         tasks: the tasks that were averaged.
+        difference_sd: standard deviation of the seeds' differences.
         wins: tasks with a positive mean difference.
         losses: tasks with a negative one.
     """
 
     group: str = ""
     tasks: tuple[str, ...]
+    difference_sd: float
     wins: int
     losses: int
+
+    @property
+    def unit(self) -> str:
+        """A seed, where there are several tasks."""
+        return "seed" if len(self.tasks) > 1 else "pair"
+
+    @property
+    def runs(self) -> int:
+        """How many runs of the method the numbers rest on, where none was dropped."""
+        return self.pairs * len(self.tasks)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ def decide(effect: Effect, rule: Rule) -> Verdict:
 
     In this order: no verdict while runs or scores are missing; identical scores; *resolved* when the adjusted
     sign-flip p is below the level and the printed interval excludes 0; *no difference above the margin* when
-    the adjusted TOST p is below the level; *cannot reach* when no outcome of so few pairs could have been
-    resolved; else *not resolved*, with what the design can detect, and with the half of the evidence that was
-    short when p and interval disagree.
+    no run failed and the adjusted p of equivalence is below the level; *cannot reach* when no outcome of so
+    few pairs could have been resolved; else *not resolved*, with what the design can detect, and with the
+    half of the evidence that was short when p and interval disagree.
 
     Args:
         effect: the comparison, Holm-adjusted.
@@ -47,18 +47,19 @@ def decide(effect: Effect, rule: Rule) -> Verdict:
         verdict = Verdict("out of reach", f"not resolved: {_shortage(effect, rule)}")
     else:
         verdict = Verdict("not resolved", _unresolved(effect, rule))
-    return Verdict(verdict.kind, verdict.text + _circumstances(effect, rule))
+    limits = _limits(effect, within=within) if rule.margin is not None else ""
+    return Verdict(verdict.kind, verdict.text + limits + _circumstances(effect, rule))
 
 
 def _undecided(effect: Effect) -> Verdict | None:
     """What stands in the way of a test."""
     if effect.missing:
         present = effect.planned - effect.missing
-        return Verdict("incomplete", f"incomplete: {present} of {effect.planned} planned pairs")
+        return Verdict("incomplete", f"incomplete: {present} of {effect.planned} planned {effect.unit}s")
     if effect.scoreless:
         return Verdict(
             "no score",
-            f"no verdict: a run without a score in {effect.scoreless} of {effect.pairs} pairs, "
+            f"no verdict: a run without a score in {effect.scoreless} of {effect.pairs} {effect.unit}s, "
             "so the mean cannot be formed; give such runs the constant predictor's score, "
             "or see the table without failed runs",
         )
@@ -66,8 +67,9 @@ def _undecided(effect: Effect) -> Verdict | None:
         where = " for one of the tasks" if effect.pairs else ""
         return Verdict("none", f"no verdict: no pairs are left{where}{_circumstances(effect, Rule())}")
     if effect.identical:
-        count = "the only pair" if effect.pairs == 1 else f"all {effect.pairs} pairs"
-        return Verdict("identical", f"identical scores in {count}")
+        what = "scores" if effect.unit == "pair" else "average scores"
+        count = f"the only {effect.unit}" if effect.pairs == 1 else f"all {effect.pairs} {effect.unit}s"
+        return Verdict("identical", f"identical {what} in {count}")
     return None
 
 
@@ -79,7 +81,9 @@ def _excludes_zero(interval: tuple[float, float]) -> bool:
 def _shortage(effect: Effect, rule: Rule) -> str:
     """Why no outcome could have passed."""
     tied = effect.pairs - effect.untied
-    having = f"{effect.pairs} pair{'s' * (effect.pairs != 1)}" + (f", {tied} of them tied," if tied else "")
+    having = f"{effect.pairs} {effect.unit}{'s' * (effect.pairs != 1)}" + (
+        f", {tied} of them tied," if tied else ""
+    )
     family = f" after Holm over {effect.tests} tests" if effect.tests > 1 else ""
     needed = pairs_to_reach(rule.level / effect.tests)
     if needed <= effect.untied:  # then it is the number of draws that limits p
@@ -93,9 +97,9 @@ def _unresolved(effect: Effect, rule: Rule) -> str:
     if math.isfinite(effect.detectable):
         design = f"; this design can detect {format_points(effect.detectable)} points"
     else:
-        design = "; these pairs can only resolve it after other tests of the family"
+        design = f"; these {effect.unit}s can only resolve it after other tests of the family"
     if effect.p_holm < rule.level:
-        short = "includes 0" if math.isfinite(effect.interval[0]) else "cannot be formed from so few pairs"
+        short = "includes 0" if math.isfinite(effect.interval[0]) else "cannot be formed from so few seeds"
         return f"not resolved: p = {p_text(effect.p_holm)} is low enough, but the interval {short}{design}"
     if _excludes_zero(effect.interval):
         adjusted = "Holm-adjusted p" if effect.tests > 1 else "sign-flip p"
@@ -106,9 +110,25 @@ def _unresolved(effect: Effect, rule: Rule) -> str:
     return f"not resolved{design}"
 
 
+def _limits(effect: Effect, *, within: bool) -> str:
+    """What a claim of equivalence leaves open, or why none is made after a failed run.
+
+    With no failure in n runs, a rate of failures below 3 / n is not refuted (at 95 %).
+    """
+    if within:
+        return f"; failures in fewer than {300 / effect.runs:.3g} % of runs cannot be excluded"
+    if effect.failed or effect.dropped:
+        return "; equivalence is not tested after a failed run"
+    return ""
+
+
 def _circumstances(effect: Effect, rule: Rule) -> str:
     """Dropped pairs and repeated looks, which every reader of the verdict must know."""
-    text = f"; {effect.dropped} of {effect.planned} pairs dropped with a failed run" if effect.dropped else ""
+    if effect.unit == "pair":
+        left_out = f"{effect.dropped} of {effect.planned} pairs dropped with a failed run"
+    else:
+        left_out = f"{effect.dropped} of {effect.planned} seeds lack a task, where a run failed"
+    text = f"; {left_out}" if effect.dropped else ""
     if rule.looks > 1:
         text += (
             f"; looked {rule.looks} times, this time at {rule.level:g}, "

@@ -64,7 +64,7 @@ def test_every_number_is_that_of_the_scores(scores, analysis, experiment):
         assert (point.mean, point.baseline_mean) == pytest.approx(
             (statistics.fmean(means), statistics.fmean(plain))
         )
-        assert point.pairs == 12
+        assert point.pairs == len(SEEDS)
         assert sum(point.interval) / 2 == pytest.approx(point.difference)
 
 
