@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 import dither
 from dither.attachment import AVERAGE
+from dither.steps.optimizers import base_optimizer
 
 DATA = torch.randn(12, 6, generator=torch.Generator().manual_seed(1))
 
@@ -86,6 +89,23 @@ def test_the_fused_optimizer_really_calls_its_hook_on_an_overflow() -> None:
     scaler.scale(model(DATA).square().mean() * float("inf")).backward()
     scaler.step(optimizer)
     assert calls == [1.0]
+
+
+def test_an_optimizer_that_accelerate_wraps_is_the_same() -> None:
+    """The Trainer's way to float16: its optimizer hides a scaler."""
+    Accelerator(cpu=True)  # accelerate's optimizer reads its state
+    model, factors = net(), [1.0, float("inf"), 1.0, 1.0]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=10**6)
+    wrapped = AcceleratedOptimizer(optimizer, device_placement=False, scaler=scaler)
+    handle = dither.attach(dither.PATS(noise_lambda=0.5), base_optimizer(wrapped), model, total_steps=10)
+    for factor in factors:
+        scaler.scale(model(DATA).square().mean() * factor).backward()
+        wrapped.step()
+        wrapped.zero_grad()
+    plain, _, its = train([1.0] * 3, fused=True, scale=None)
+    assert handle.step == its.step == 3
+    assert torch.equal(flat(model), flat(plain))
 
 
 @pytest.mark.parametrize("fused", [True, False])

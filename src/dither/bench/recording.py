@@ -14,6 +14,7 @@ from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
 from dither.bench.group import Group
 from dither.bench.plans.plan import Plan
+from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.shared_data import shared_data
 from dither.bench.runs.training import require_tensorboard
@@ -62,7 +63,8 @@ def make_runs(
         the runs, and in all but the first of processes that were started together.
 
     Raises:
-        ValueError: `jobs` is below 1; or processes that were started together shall do it otherwise.
+        ValueError: `jobs` is below 1; or processes that were started together shall do it otherwise; or this
+            machine does not compute in a run's precision.
         ImportError: TensorBoard is not installed.
         LedgerError: the folder holds another experiment, has a writer, or cannot be written.
         RunError: a run ended by an error.
@@ -117,12 +119,15 @@ def record_runs(
 
     Raises:
         LedgerError: a run is no part of the ledger's experiment, or cannot be written.
+        ValueError: this machine does not compute in a run's precision.
         RunError: a run ended by an error.
     """
     clock, made, group = time.perf_counter(), list[RunResult](), Group.here()
     there = set(ledger.finished_ids())
     missing = [request for request in requests if request.spec.id not in there]
     done = len(requests) - len(missing)
+    if executor is None:
+        check_precisions(request.recipe.precision for request in missing)
     visit(ledger)
     progress(None, done, len(requests))
     # Closing ends what runs, also when recording failed.

@@ -93,7 +93,8 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
             console.print(f"  on tasks of several languages: {other}", highlight=False)
     console.print("\ntraining, changed for all arms alike:")
     for field in fields(Recipe):
-        console.print(f"  train.{field.name}: {field.metadata['help']}", highlight=False)
+        choices = "; one of " + ", ".join(field.metadata["choices"]) if "choices" in field.metadata else ""
+        console.print(f"  train.{field.name}: {field.metadata['help']}{choices}", highlight=False)
 
 
 def print_json(values: Any) -> None:

@@ -143,9 +143,23 @@ def test_the_digest_covers(change: dict[str, Any], small_task: Callable[..., Tas
 
 def test_a_recipe_documents_every_field() -> None:
     for each in fields(Recipe):
-        low, high = each.metadata["range"]
-        assert low < high
         assert each.metadata["help"]
+        if each.type is str:
+            assert each.default in each.metadata["choices"]
+        else:
+            low, high = each.metadata["range"]
+            assert low < high
+
+
+LATER = {"precision": "bf16", "gradient_accumulation": 4, "gradient_checkpointing": True, "max_steps": 7}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_settings_that_came_later_count_once_they_are_used(name: str) -> None:
+    task = load_task("glue/rte")
+    default = next(each.default for each in fields(Recipe) if each.name == name)
+    assert replace(task, recipe=replace(task.recipe, **{name: default})).digest == task.digest
+    assert replace(task, recipe=replace(task.recipe, **{name: LATER[name]})).digest != task.digest
 
 
 @pytest.mark.parametrize(
@@ -162,6 +176,9 @@ def test_a_recipe_documents_every_field() -> None:
         ("adam_beta1", 1.0, "adam_beta1 = 1.0 is outside"),
         ("adam_beta2", 1.0, "adam_beta2 = 1.0 is outside"),
         ("adam_epsilon", -1e-8, "adam_epsilon = -1e-08 is outside"),
+        ("precision", "bfloat16", r"precision = 'bfloat16' is none of float32, bf16, fp16 \(what training"),
+        ("gradient_accumulation", 0, "gradient_accumulation = 0 is outside"),
+        ("max_steps", -1, "max_steps = -1 is outside"),
     ],
 )
 def test_a_recipe_checks_ranges(name: str, value: float, message: str) -> None:
@@ -170,7 +187,16 @@ def test_a_recipe_checks_ranges(name: str, value: float, message: str) -> None:
         replace(recipe, **{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", "3"), ("batch_size", 8.0), ("learning_rate", True)])
+WRONG = {
+    "epochs": "3",
+    "batch_size": 8.0,
+    "learning_rate": True,
+    "precision": 16,
+    "gradient_checkpointing": 1,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG.items())
 def test_a_recipe_checks_types(name: str, value: Any) -> None:
-    with pytest.raises(TypeError, match=f"{name} = {value!r} is no (float|int)"):
+    with pytest.raises(TypeError, match=f"{name} = {value!r} is no (float|int|str|bool)"):
         replace(load_task("glue/rte").recipe, **{name: value})

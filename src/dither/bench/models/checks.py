@@ -10,7 +10,14 @@ from dither.bench.tasks.task import Task
 _POSITIONS = ("position_embeddings", "wpe")  # modules with a row for each place of an input
 
 
-def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtype: str = "float32") -> int:
+def check_model(
+    source: ModelSource,
+    task: Task,
+    methods: Iterable[Any],
+    *,
+    dtype: str = "float32",
+    checkpointing: bool = False,
+) -> int:
     """Load a model and its tokenizer once, to see that both serve a task, and the methods the model.
 
     Args:
@@ -18,6 +25,7 @@ def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtyp
         task: what the model is for.
         methods: of `dither.methods`; their patterns must fit names of the model.
         dtype: of the weights.
+        checkpointing: whether activations are to be computed twice (`gradient_checkpointing`).
 
     Returns:
         How many tokens an input may have: the rows of the position embeddings, or 2^31 - 1 where the
@@ -25,7 +33,7 @@ def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtyp
 
     Raises:
         ValueError: as `load_model` and `load_tokenizer`; or the tokenizer has more tokens than the model has
-            embeddings; or a pattern fits no tensor.
+            embeddings; or a pattern fits no tensor; or the model cannot compute activations twice.
     """
     from torch import nn
 
@@ -33,6 +41,11 @@ def check_model(source: ModelSource, task: Task, methods: Iterable[Any], *, dtyp
     from dither.methods.targets import targets
 
     model, tokenizer = load_model(source, task.learned, dtype), load_tokenizer(source)
+    if checkpointing and not model.supports_gradient_checkpointing:
+        raise ValueError(
+            f"model {source.name} ({type(model).__name__}) does not support "
+            "train.gradient_checkpointing; leave that out, or compute a batch in parts: train.gradient_accumulation"
+        )
     for method in methods:
         if not isinstance(method, Plain):
             targets(model, method)

@@ -13,6 +13,7 @@ from dither.bench.executors.processes import in_processes
 from dither.bench.group import Group
 from dither.bench.plans.plan import Plan
 from dither.bench.plans.timing import Timing, time_for_sending
+from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of
@@ -94,6 +95,7 @@ def estimate(
         raise ValueError(
             f"--plan times runs of one process, and {size} were started together; start it alone"
         )
+    check_precisions(request.recipe.precision for request in plan.requests())
     first: dict[_Key, RunRequest] = {}
     for request in plan.requests():
         first.setdefault(_key(request), request)

@@ -15,6 +15,7 @@ from dither.bench.models.loading import ModelSource, find_model
 from dither.bench.plans.settings import full_settings
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.files import load_task
+from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of, settings_of
 from dither.core.draws import RECIPE_VERSION
@@ -98,13 +99,18 @@ class Plan:
         if languages:
             loaded = _in_languages(loaded, languages)
         group = Group.here()
-        for task in loaded:
-            _check_batch(task.name, replace(task.recipe, **changes).batch_size, group.size)
+        recipes = [replace(task.recipe, **changes) for task in loaded]
+        for task, recipe in zip(loaded, recipes, strict=True):
+            _check_recipe(task.name, recipe, group.size, dtype)
         source = find_model(model)
         # One task for each kind and size of head, and for each kind of defaults.
         heads = {(task.learned.head, len(task.learned.labels), bool(task.languages)): task for task in loaded}
+        how: dict[str, Any] = {
+            "dtype": dtype,
+            "checkpointing": any(recipe.gradient_checkpointing for recipe in recipes),
+        }
         positions = min(
-            check_model(source, task, _made(arms_of(task, methods)), dtype=dtype) for task in heads.values()
+            check_model(source, task, _made(arms_of(task, methods)), **how) for task in heads.values()
         )
         for task in loaded:
             check_layer(source, task)
@@ -215,6 +221,24 @@ def _check_once(task: Task, changes: Mapping[str, Any]) -> None:
     """Refuse a setting that stands in a task's name and is set for all tasks as well."""
     for name in changes.keys() & settings_of(task.name).keys():
         raise ValueError(f"--set train.{name} would undo what {task.name!r} says; leave one of them out")
+
+
+def _check_recipe(task: str, recipe: Recipe, processes: int, dtype: str) -> None:
+    """Refuse what settings that are right by themselves cannot be together."""
+    if recipe.precision != "float32" and dtype != "float32":
+        raise ValueError(
+            f"task {task!r}: train.precision = {recipe.precision!r} computes with float32 weights, and "
+            f"--dtype is {dtype}; leave one of them out"
+        )
+    _check_batch(task, recipe.batch_size, processes)
+    size, parts = recipe.batch_size // processes, recipe.gradient_accumulation
+    if size % parts:
+        fitting = [number for number in range(1, size + 1) if size % number == 0]
+        each = f" in each of {processes} processes" if processes > 1 else ""
+        raise ValueError(
+            f"task {task!r} trains in batches of {size}{each}, which train.gradient_accumulation = {parts} "
+            f"cannot part equally; it may be {', '.join(map(str, fitting))}"
+        )
 
 
 def _check_batch(task: str, batch_size: int, processes: int) -> None:

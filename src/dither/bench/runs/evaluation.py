@@ -7,6 +7,7 @@ import numpy as np
 from dither.bench.heads import HEADS
 from dither.bench.runs.encoding import Encoded
 from dither.bench.runs.features import Features
+from dither.bench.runs.precision import in_float32
 from dither.bench.runs.request import RunRequest
 from dither.bench.scoring.margin import above, best_threshold
 from dither.bench.scoring.scores import Scores, own_answers, score
@@ -59,6 +60,7 @@ def outputs_of(trainer: Any, features: Features, count: int) -> tuple[np.ndarray
     """The model's first outputs for every input, in order; batches of like lengths, which pad little."""
     from torch.utils.data import Subset
 
+    in_float32(trainer)
     # A Trainer that groups its training by length would shuffle what it evaluates, too.
     trainer.args.train_sampling_strategy = "random"
     order = np.argsort(-features.lengths, kind="stable")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dither.bench.runs.encoding import Encoded
 from dither.bench.runs.parameter_groups import Group, groups_of, in_order, untied
+from dither.bench.runs.precision import in_float32
 from dither.bench.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Measurer:
         from dither.core.measured_sensitivity import mean_sensitivity
 
         features, size = self._features(), self._request.recipe.batch_size
+        in_float32(trainer)
         found = mean_sensitivity(trainer.model, self._batches(trainer.model, features, trainer.args.device))
         measured = {"batches": math.ceil(len(features) / size), "batch_size": size, "rows": len(features)}
         return {"asked": self._request.batches, **measured, **_concentrations(found, groups)}

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from dither.bench.heads import HEADS
 from dither.bench.models.loading import load_model, load_tokenizer
 from dither.bench.runs.encoding import Encoded
 from dither.bench.runs.features import Features
+from dither.bench.runs.precision import check_precision
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.variations import base_of
 from dither.results import RunSpec
 
 EVALUATION_BATCH = 64
+_CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")  # the newer name first
 
 
 def require_tensorboard() -> None:
@@ -40,7 +43,7 @@ def make_trainer(
         measuring: callbacks that see each step before the noise.
     """
     import torch
-    from transformers import PrinterCallback, Trainer
+    from transformers import PrinterCallback
 
     from dither.bench.runs.reporter import Reporter
     from dither.bench.runs.stopwatch import Stopwatch
@@ -52,7 +55,9 @@ def make_trainer(
     reporters = [Reporter(request.pulses, request.spec.id)] if request.pulses is not None else []
     learned = request.task.learned
     tokenizer = load_tokenizer(request.source)
-    arguments = _arguments(request, torch.cuda.is_available())
+    has_gpu = torch.cuda.is_available()
+    check_precision(request.recipe.precision, "cuda" if has_gpu else "cpu")
+    arguments = _arguments(request, has_gpu)
     _check_processes(request.spec, arguments.world_size)
     torch.set_num_threads(request.spec.threads)  # after accelerate, which sets them where there are processes
 
@@ -62,7 +67,7 @@ def make_trainer(
         loaded(model)
         return model
 
-    trainer = Trainer(
+    trainer = _trainer_class(request)(
         model_init=model_init,
         args=arguments,
         train_dataset=_joined([encoded.features[split] for split in learned.train_splits]),
@@ -72,6 +77,17 @@ def make_trainer(
     if not request.progress:
         trainer.remove_callback(PrinterCallback)  # it prints every log entry
     return trainer, callback, stopwatch
+
+
+def _trainer_class(request: RunRequest) -> Any:
+    """The Trainer itself, where it computes whole batches."""
+    if request.recipe.gradient_accumulation > 1:
+        from dither.bench.runs.accumulation import AccumulatingTrainer
+
+        return AccumulatingTrainer
+    from transformers import Trainer
+
+    return Trainer
 
 
 def _joined(parts: Sequence[Features]) -> Any:
@@ -93,14 +109,19 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
     from transformers import TrainingArguments
 
     recipe, keeps = request.recipe, request.output_dir is not None
+    parts = request.spec.processes * recipe.gradient_accumulation
+    known = {each.name for each in fields(TrainingArguments)}
+    checkpointing = next(name for name in _CHECKPOINTING if name in known)
     if request.tensorboard is not None:
         os.environ["TENSORBOARD_LOGGING_DIR"] = request.tensorboard
     folder = str(Path(request.output_dir) / "checkpoints") if request.output_dir else tempfile.gettempdir()
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=folder,
         seed=request.spec.seed,
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size // request.spec.processes,
+        max_steps=recipe.max_steps or -1,
+        per_device_train_batch_size=recipe.batch_size // parts,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
         per_device_eval_batch_size=EVALUATION_BATCH,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
@@ -122,9 +143,15 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
         report_to=["tensorboard"] if request.tensorboard is not None else [],
         disable_tqdm=not request.progress,
         use_cpu=not has_gpu,
+        bf16=recipe.precision == "bf16",
+        fp16=recipe.precision == "fp16",
         dataloader_pin_memory=has_gpu,
         label_names=None,
+        **{checkpointing: recipe.gradient_checkpointing},
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # as the Trainer does it: else DataParallel multiplies the batch by the GPUs
+    return arguments
 
 
 def newest_checkpoint(request: RunRequest) -> str | None:

@@ -15,8 +15,13 @@ from dither.bench.tasks.retrieval import Retrieval, check_retrieval
 from dither.bench.tasks.subset import HELD_OUT, Subset
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 
-_LATER = {"borrowed", "spoken", "renamed", "rows", "train_from", "retrieval", "subset", "group_by_length"}
-"""Keys that came later: where they are empty, a task keeps the digest that it had without them."""
+_LATER: dict[str, Any] = {
+    **dict.fromkeys(("borrowed", "spoken", "renamed", "rows", "train_from", "retrieval", "subset")),
+    **dict.fromkeys(("group_by_length", "gradient_checkpointing", "max_steps")),
+    "precision": "float32",
+    "gradient_accumulation": 1,
+}
+"""Keys that came later: where they are empty or at this default, a task keeps the digest of before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +123,9 @@ class Task:
         if self.trained:
             content["train"] = self.trained.digest
         for table in (content, content["hub"] or {}, content["recipe"]):
-            for key in _LATER & {key for key, value in table.items() if not value}:
-                del table[key]
+            for key, default in _LATER.items():
+                if key in table and (not table[key] or table[key] == default):
+                    del table[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def in_languages(self, languages: Sequence[str]) -> "Task":
