@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dither.bench.controls import determinism, is_repeat, other_seeds
 from dither.bench.tasks.variations import by_variation
 from dither.results import Experiment, Ledger, LedgerBusyError, LedgerError, Look, RunResult, count_looks
 from dither.results.environments import differences
@@ -26,6 +27,7 @@ class Comparison:
         scores: of the runs, for other questions than the analysis answers (`against`).
         experiment: what was planned.
         complete: whether all planned runs are there.
+        controls: what the controls of the measuring itself tell, where the folder has such arms.
     """
 
     analysis: Analysis
@@ -35,6 +37,7 @@ class Comparison:
     scores: tuple[Score, ...] = ()
     experiment: Experiment | None = None
     complete: bool = True
+    controls: tuple[str, ...] = ()
 
 
 def look(out: str | Path, *, record: bool = True, peek: bool = False) -> Comparison:
@@ -90,8 +93,10 @@ def against(comparison: Comparison, reference: str, arms: Sequence[str]) -> Anal
 def _analysis(
     scores: Sequence[Score], experiment: Experiment, baseline: str, methods: Sequence[str], *, looks: int
 ) -> Analysis:
+    # What only repeats plain fine-tuning is checked, not tested: it takes no place in a family of tests.
+    methods = [name for name in methods if not is_repeat(name)]
     return analyse(
-        scores,
+        [score for score in scores if not is_repeat(score.method)],
         baseline=baseline,
         planned_seeds=experiment.seeds,
         planned_methods=methods,
@@ -118,8 +123,10 @@ def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, Look | None]:
     this = Look("", len(experiment.seeds), len(results), peek=peeks)
     before, looks = count_looks(ledger.looks), count_looks([*ledger.looks, this])
     analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=looks)
-    warnings = (*differences(results), *failures(results))
-    comparison = Comparison(analysis, results, looks, warnings, scores, experiment, complete)
+    same, other = determinism(results, BASELINE)
+    warnings = (*other, *differences(results), *failures(results))
+    controls = (*same, *other_seeds(analysis))
+    comparison = Comparison(analysis, results, looks, warnings, scores, experiment, complete, controls)
     return comparison, this if (complete or peeks) and looks > before else None
 
 

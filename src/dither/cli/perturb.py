@@ -121,11 +121,11 @@ def _run(args: argparse.Namespace) -> int:
 def _method(args: argparse.Namespace) -> "NoisyTune":
     from dither.bench.plans.settings import parse_settings
     from dither.methods.noisytune import NoisyTune
-    from dither.methods.registry import available_methods, create_method
+    from dither.methods.registry import available_methods, create_method, method_info
 
     name = args.method or "noisytune"
     create_method(name)  # an unknown name is told first
-    if available_methods()[name].kind is not NoisyTune:
+    if method_info(name).kind is not NoisyTune:
         good = [row.name for row in available_methods().values() if row.kind is NoisyTune]
         raise ValueError(f"--method {name} adds no noise before training; choose {', '.join(good)}")
     settings, train = parse_settings(args.settings, (name,))

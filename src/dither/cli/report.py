@@ -106,7 +106,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     plan, results = comparison.experiment, comparison.results
     assert plan is not None, "a comparison from `look` has its experiment"
     methods, tasks = comparison.analysis.methods, comparison.analysis.tasks
-    planned = len(tasks) * len(methods) * len(plan.seeds)
+    planned = len(tasks) * len(plan.methods) * len(plan.seeds)
     shown = peek or comparison.complete
     analysis = comparison.analysis if shown else None
     provenance = _provenance(folder, comparison)
@@ -121,9 +121,10 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     ]
     return Page(
         title=f"{_names(methods[1:] or methods, 'methods')} on {_names(tasks, 'tasks')}",
-        about=f"{plan.kind} with the model {plan.model}: {run_counts(tasks, methods, plan.seeds)}",
+        about=f"{plan.kind} with the model {plan.model}: {run_counts(tasks, list(plan.methods), plan.seeds)}",
         findings=(
             *(findings(analysis) if analysis else (_hidden(len(results), planned),)),
+            *(Finding("", "control", text) for text in comparison.controls if shown),
             *(Finding("", "to know", text) for text in comparison.warnings if text not in failed),
         ),
         sections=with_unique_ids(section for section in sections if section is not None),

@@ -122,6 +122,7 @@ def run_row(result: "RunResult") -> dict[str, Any]:
         "task": result.spec.task,
         "method": result.spec.method,
         "seed": result.spec.seed,
+        **({} if result.spec.training_seed is None else {"training_seed": result.spec.training_seed}),
         "status": result.status,
         "failure": result.failure,
         "score": result.score,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dither.bench.controls import ALARMS
 from dither.cli.curves import curve_table
 from dither.cli.evaluations import evaluation_table
 from dither.cli.numbers import WIDE, Reasons
@@ -63,8 +64,9 @@ def print_rest(
         console.print()
         console.print(_task_table(analysis.without_failed, "Without failed runs", reasons, narrow))
     console.print()
-    for text in (*reasons.listed(), *analysis.notes, *comparison.warnings):
-        console.print(text, highlight=False, markup=False)
+    for text in (*reasons.listed(), *analysis.notes, *comparison.controls, *comparison.warnings):
+        style = "bold red" if text.startswith(ALARMS) else None
+        console.print(text, style=style, highlight=False, markup=False)
     console.print(_legend(analysis, narrow), style="dim", highlight=False)
     if effort:
         console.print(str(effort), style="dim", highlight=False)
@@ -77,6 +79,7 @@ def comparison_json(comparison: "Comparison", effort: "Effort | None") -> dict[s
         **comparison.analysis.to_json(),
         **({"curve": [point.to_json() for point in points]} if points else {}),
         "looks": comparison.looks,
+        "controls": list(comparison.controls),
         "warnings": list(comparison.warnings),
         "effort": asdict(effort) if effort else None,
         "runs": [{**run_row(result), "metrics": result.metrics} for result in comparison.results],

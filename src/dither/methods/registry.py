@@ -5,7 +5,7 @@ A control is its method with other settings, so it shares the method's draws and
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,8 @@ from dither.methods.plain import Plain
 _NOISYTUNE = ("Wu et al., ACL 2022", "https://doi.org/10.18653/v1/2022.acl-short.76")
 _PATS = ("after Zhang et al., EMNLP 2022", "https://doi.org/10.18653/v1/2022.emnlp-main.241")
 _OURS = ("a control", "")
+_AGAIN = "plain again, same seeds: every score must be identical (a determinism check)"
+_OTHER = "plain under other seeds of order, head and dropout: must be inconclusive (an A/A test)"
 _MULTILINGUAL: Mapping[type, Mapping[str, Any]] = {
     NoisyTune: MappingProxyType({"noise_lambda": 0.1, "token_embeddings": False})
 }
@@ -33,6 +35,9 @@ class MethodInfo:
         url: of the paper, or "".
         kind: the class that holds its settings.
         preset: the settings in which it differs from that class's defaults.
+        repeats: whether it is plain fine-tuning with the very seeds of `none`: its scores must be identical,
+            so it is checked, never tested.
+        other_seeds: whether its runs train under seeds of their own, `other_seed`.
     """
 
     name: str
@@ -41,6 +46,8 @@ class MethodInfo:
     url: str
     kind: type[NoisyTune] | type[PATS] | type[Plain]
     preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    repeats: bool = False
+    other_seeds: bool = False
 
     @property
     def needs_gradients(self) -> bool:
@@ -64,7 +71,8 @@ def _row(name: str, summary: str, source: tuple[str, str], kind: Any, **preset: 
 
 _ROWS = (
     _row("none", "plain fine-tuning", _OURS, Plain),
-    _row("aa", "plain fine-tuning once more: must come out null", _OURS, Plain),
+    replace(_row("none-again", _AGAIN, _OURS, Plain), repeats=True),
+    replace(_row("none-other-seeds", _OTHER, _OURS, Plain), other_seeds=True),
     _row("noisytune", "noise before training, scaled by each tensor's std", _NOISYTUNE, NoisyTune),
     _row(
         "noisytune-gaussian",
@@ -88,14 +96,61 @@ _ROWS = (
 )
 
 
+FORMER = MappingProxyType({"aa": "none-again"})
+"""Names that methods had before: folders of runs that have them stay readable and go on."""
+
+SEEDS_BELOW = 2**31
+"""With an arm under other seeds, the seeds of a plan lie below this, and those of the arm from here on."""
+
+
+def other_seed(seed: int) -> int:
+    """The seed under which a run of an arm with `other_seeds` trains: 2³¹ + the run's seed.
+
+    It sets the order of the data, the head and the dropout. No plan with such an arm has it as a run seed.
+
+    Args:
+        seed: of the run, in [0, 2³¹).
+
+    Raises:
+        ValueError: a seed outside.
+
+    Example:
+        >>> other_seed(3)
+        2147483651
+    """
+    if not 0 <= seed < SEEDS_BELOW:
+        raise ValueError(
+            f"seed {seed} has no other seed: with an arm under other seeds (none-other-seeds) seeds must lie "
+            "in [0, 2^31); choose smaller --seeds, or leave the arm out"
+        )
+    return SEEDS_BELOW + seed
+
+
 def available_methods() -> dict[str, MethodInfo]:
     """All methods by name, in the order in which they are listed to users.
 
     Example:
         >>> list(available_methods())[:3]
-        ['none', 'aa', 'noisytune']
+        ['none', 'none-again', 'none-other-seeds']
     """
     return {row.name: row for row in _ROWS}
+
+
+def method_info(name: str) -> MethodInfo:
+    """The row of a method, also by a name that it had before.
+
+    Raises:
+        ValueError: an unknown name; the message names the nearest valid one.
+
+    Example:
+        >>> method_info("aa").name
+        'none-again'
+    """
+    methods = available_methods()
+    row = methods.get(FORMER.get(name, name))
+    if row is None:
+        raise ValueError(f"unknown method {name!r}{_nearest(name, methods)} Methods: {', '.join(methods)}")
+    return row
 
 
 def create_method(name: str, **settings: Any) -> NoisyTune | PATS | Plain:
@@ -110,12 +165,9 @@ def create_method(name: str, **settings: Any) -> NoisyTune | PATS | Plain:
         >>> create_method("noisetune")
         Traceback (most recent call last):
         ...
-        ValueError: unknown method 'noisetune'; did you mean 'noisytune'? Methods: none, aa, noisytune, ...
+        ValueError: unknown method 'noisetune'; did you mean 'noisytune'? Methods: none, none-again, ...
     """
-    methods = available_methods()
-    if name not in methods:
-        raise ValueError(f"unknown method {name!r}{_nearest(name, methods)} Methods: {', '.join(methods)}")
-    info = methods[name]
+    info = method_info(name)
     for setting in settings:
         if setting not in info.settings:
             raise ValueError(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dither.methods.registry import available_methods
 from dither.report.content import Column, Section, Table
 from dither.report.findings import family_size
 from dither.results import Experiment, Extension, Look, RunResult, Start
@@ -119,7 +120,12 @@ def _tasks(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
 
 def _methods(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
     for name, settings in experiment.methods.items():
-        yield {"method": name, "settings": _settings(settings) or "no noise"}
+        yield {"method": name, "settings": _settings(settings) or "no noise" + _trained_under(name)}
+
+
+def _trained_under(name: str) -> str:
+    row = available_methods().get(name)
+    return "; run seed s trains under seed 2^31 + s" if row is not None and row.other_seeds else ""
 
 
 def _recipes(provenance: Provenance, results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:

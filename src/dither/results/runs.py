@@ -32,6 +32,8 @@ class RunSpec:
         dtype: the number format the model is held in, such as ``float32``.
         recipe_version: the version of the noise's recipe.
         processes: that made the run together, of at least 1; another number gives other bits.
+        training_seed: of order, head and dropout where that is not `seed`, which then only pairs the run
+            (plain against plain under other seeds); None where it is.
 
     Raises:
         LedgerError: a value is of a wrong type, out of range or not finite.
@@ -59,12 +61,15 @@ class RunSpec:
     dtype: str = field(kw_only=True)
     recipe_version: int = field(kw_only=True)
     processes: int = field(kw_only=True, default=1)
+    training_seed: int | None = field(kw_only=True, default=None)
 
     def __post_init__(self) -> None:
         for name in ("task", "task_digest", "data_digest", "model", "model_digest", "method", "dtype"):
             _set(self, name, cj.check_text(getattr(self, name), f"RunSpec.{name}"))
         for name, least in (("seed", 0), ("threads", 1), ("recipe_version", 0), ("processes", 1)):
             _set(self, name, cj.check_integer(getattr(self, name), f"RunSpec.{name}", least=least))
+        if self.training_seed is not None:
+            cj.check_integer(self.training_seed, "RunSpec.training_seed", least=0)
         for name in ("method_settings", "train_settings"):
             _set(self, name, cj.check_object(getattr(self, name), f"RunSpec.{name}", finite=True))
 
@@ -76,8 +81,9 @@ class RunSpec:
         return cj.sha256(cj.canonical(document))[:32]
 
     def document(self) -> dict[str, Any]:
-        """Return the spec as a dict of JSON values."""
-        return without_one_process(asdict(self))
+        """Return the spec as a dict of JSON values; what came later only where it says something."""
+        document = without_one_process(asdict(self))
+        return {key: value for key, value in document.items() if (key, value) != ("training_seed", None)}
 
     def to_json(self) -> str:
         """Return the spec as a JSON object."""
@@ -91,7 +97,7 @@ class RunSpec:
     @classmethod
     def from_document(cls, document: Any, where: str) -> RunSpec:
         """Return the spec of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional=("processes",)))
+        return cls(**cj.keywords(cls, document, where, optional=("processes", "training_seed")))
 
     def __str__(self) -> str:
         return f"{self.task}, {self.method}, seed {self.seed}"

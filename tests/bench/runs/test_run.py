@@ -99,9 +99,9 @@ def test_none_is_plain_trainer_bit_for_bit(task, encoder, tmp_path):
     assert equal(plain, weights_of(request, tmp_path / "none"))
 
 
-@pytest.mark.parametrize("method", ["aa", "noisytune", "noisytune-gaussian", "pats", "pats-idle"])
+@pytest.mark.parametrize("method", ["none-again", "noisytune", "noisytune-gaussian", "pats", "pats-idle"])
 def test_strength_zero_is_plain_training(task, encoder, tmp_path, method):
-    settings = [] if method == "aa" else [f"{method}.noise_lambda=0"]
+    settings = [] if method == "none-again" else [f"{method}.noise_lambda=0"]
     request = requests_of(task, encoder, QUICK, *settings, methods=(method,))[method, 0]
     plain = weights_of(requests_of(task, encoder, QUICK)["none", 0], tmp_path / "none")
     assert equal(plain, weights_of(request, tmp_path / method))

@@ -17,7 +17,7 @@ from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of
-from dither.methods.registry import available_methods
+from dither.methods.registry import method_info
 
 Progress = Callable[[Timing | None, int, int], None]
 _Key = tuple[str, int, int, Any]
@@ -161,7 +161,7 @@ def _evaluated(task: Task, sizes: Mapping[str, int]) -> int:
 
 def _key(request: RunRequest) -> _Key:
     """Runs with equal keys take equally long for a step and an input."""
-    recipe, kind = request.recipe, available_methods()[base_of(request.spec.method)].kind
+    recipe, kind = request.recipe, method_info(base_of(request.spec.method)).kind
     return request.task.base, recipe.batch_size, recipe.max_length, kind
 
 

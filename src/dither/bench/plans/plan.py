@@ -3,7 +3,7 @@
 All bad input is found here: unknown names, broken data, models that do not fit.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of, settings_of
 from dither.core.draws import RECIPE_VERSION
-from dither.methods.registry import available_methods, create_method
+from dither.methods.registry import SEEDS_BELOW, create_method, method_info, other_seed
 from dither.results import MULTILINGUAL, Experiment, RunSpec
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -89,6 +89,7 @@ class Plan:
             raise ValueError(f"--threads is {threads}; it must be at least 1")
         if dtype not in DTYPES:
             raise ValueError(f"--dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        _check_seeds(methods, seeds)
         check_data_dir(data_dir)
         changes = dict(train_settings or {})
         loaded = tuple(load_task(name) for name in tasks)
@@ -149,7 +150,7 @@ class Plan:
         planned = {name: full_settings(name, changed) for name, changed in self.methods.items()}
         if not any(task.languages for task in self.tasks):
             return planned
-        for name in [name for name in planned if available_methods()[base_of(name)].multilingual]:
+        for name in [name for name in planned if method_info(base_of(name)).multilingual]:
             settings = full_settings(name, self.methods[name], multilingual=True)
             own = {key: value for key, value in settings.items() if value != planned[name][key]}
             planned[name][MULTILINGUAL] = own
@@ -178,6 +179,7 @@ class Plan:
             dtype=self.dtype,
             recipe_version=RECIPE_VERSION,
             processes=self.processes,
+            training_seed=other_seed(seed) if method_info(base_of(method)).other_seeds else None,
         )
         return RunRequest(spec, task, self.source, self.data_dir, batches=self.batches)
 
@@ -215,6 +217,16 @@ def check_data_dir(data_dir: str | Path | None) -> None:
     """
     if data_dir is not None and not Path(data_dir).is_dir():
         raise ValueError(f"--data-dir {data_dir} is no folder")
+
+
+def _check_seeds(methods: Iterable[str], seeds: Iterable[int]) -> None:
+    """Refuse seeds that an arm under other seeds has for its own."""
+    others = [name for name in methods if method_info(base_of(name)).other_seeds]
+    if others and (beyond := [seed for seed in seeds if seed >= SEEDS_BELOW]):
+        raise ValueError(
+            f"--seeds has {beyond[0]}: {others[0]} trains under seeds from 2^31 on, so the plan's must lie "
+            "below; choose smaller seeds, or leave the arm out"
+        )
 
 
 def _check_once(task: Task, changes: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from dither.bench.compare import BASELINE, look
+from dither.bench.controls import is_repeat
 from dither.bench.experiments.reproduction import comparable
 from dither.bench.plans.plan import Plan
 from dither.bench.tasks.variations import by_variation
@@ -69,7 +70,7 @@ def prospect(
         >>> found.in_sd.tasks["glue/rte"], round(found.macro, 1)
         (inf, 3.6)
     """
-    others = len([name for name in methods if name != BASELINE])
+    others = len([name for name in methods if name != BASELINE and not is_repeat(name)])
     if not others:
         return None
     own, looks = _recorded(out, pairs) if out is not None else ({}, 1)

@@ -1,15 +1,18 @@
 """What users type for the settings of runs: seeds as ranges, and `--set method.setting=value`."""
 
 import difflib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, toml_value
-from dither.methods.registry import available_methods, create_method
+from dither.methods.registry import FORMER, create_method, method_info
 
 _TRAIN = "train"
+
+logger = logging.getLogger("dither")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -80,6 +83,13 @@ def parse_settings(
         >>> parse_settings(["noisytune.noise_lambda=0.2", "train.epochs=3"], ["noisytune"])
         ({'noisytune': {'noise_lambda': 0.2}}, {'epochs': 3.0})
     """
+    for name in dict.fromkeys(map(base_of, methods)) & FORMER.keys():
+        logger.warning(
+            "method %s is called %s now; write %s for new folders (the old name is for those that have it)",
+            name,
+            FORMER[name],
+            FORMER[name],
+        )
     changed = {name: settings_of(name) for name in methods}
     train: dict[str, Any] = {}
     for text in assignments:
@@ -121,9 +131,9 @@ def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool =
     """
     base = base_of(name)
     method = create_method(base)  # an unknown name is told first
-    defaults = available_methods()[base].multilingual if multilingual else {}
+    defaults = method_info(base).multilingual if multilingual else {}
     method = create_method(base, **{**defaults, **changed})
-    preset = available_methods()[base].preset
+    preset = method_info(base).preset
     names = [row.name for row in fields(method) if row.name not in preset and row.name != "seed"]
     values = {name: getattr(method, name) for name in names}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

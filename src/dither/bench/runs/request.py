@@ -37,6 +37,12 @@ class RunRequest:
     pulses: str | None = None
 
     @property
+    def seed(self) -> int:
+        """That of order, head, dropout and noise."""
+        own = self.spec.training_seed
+        return self.spec.seed if own is None else own
+
+    @property
     def recipe(self) -> Recipe:
         """The task's recipe with the run's changes."""
         return replace(self.task.recipe, **self.spec.train_settings)

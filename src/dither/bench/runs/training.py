@@ -117,7 +117,7 @@ def _arguments(request: RunRequest, has_gpu: bool) -> Any:
     folder = str(Path(request.output_dir) / "checkpoints") if request.output_dir else tempfile.gettempdir()
     arguments = TrainingArguments(
         output_dir=folder,
-        seed=request.spec.seed,
+        seed=request.seed,
         num_train_epochs=recipe.epochs,
         max_steps=recipe.max_steps or -1,
         per_device_train_batch_size=recipe.batch_size // parts,

@@ -11,7 +11,7 @@ from dither.bench.plans.settings import checked_recipe, full_settings
 from dither.bench.tasks.keys import nearest
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, spelled, toml_value
-from dither.methods.registry import available_methods
+from dither.methods.registry import method_info
 
 TRAIN = "train."
 _RANGE = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?P<log>[\s,]+log)?")
@@ -113,7 +113,7 @@ def _check_setting(setting: str, text: str, method: str) -> None:
             f"--param {text}: the seed is what a comparison is repeated over, and the best of several seeds "
             "is luck; choose the runs by --seeds"
         )
-    row = available_methods()[base_of(method)]
+    row = method_info(base_of(method))
     own = [name for name in row.settings if name != "seed" and name not in row.preset]
     known = [*own, *(f"{TRAIN}{each.name}" for each in fields(Recipe))]
     if setting not in known:
