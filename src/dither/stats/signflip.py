@@ -69,13 +69,7 @@ def sign_flip(differences: ArrayLike) -> SignFlip:
         Phipson & Smyth (2010), "Permutation P-values should never be zero", doi 10.2202/1544-6115.1585 (the
         +1).
     """
-    values = np.asarray(differences, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise ValueError(
-            f"the sign-flip test takes one axis of finite differences, got shape {values.shape} "
-            f"with {int((~np.isfinite(values)).sum())} values that are not finite; "
-            "drop or score those runs first"
-        )
+    values = finite_axis(differences)
     if values.size == 0:
         return SignFlip(p=math.nan, floor=math.nan, exact=True, untied=0)
     untied = values[values != 0]
@@ -114,7 +108,7 @@ def exact_p(differences: ArrayLike) -> Floats:
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         # Flipping all signs changes no size, so the first sign may stay.
-        sums = np.abs(_signed_sums(part[:, 1:]) + part[:, :1])
+        sums = np.abs(signed_sums(part[:, 1:]) + part[:, :1])
         out[start : start + step] = (sums >= _threshold(part)[:, None]).mean(axis=-1)
     return out.reshape(values.shape[:-1])
 
@@ -164,7 +158,7 @@ def one_sided_p(differences: ArrayLike) -> float:
         return 1.0
     total, slack = float(values.sum()), _ROUNDING * float(np.abs(values).sum())
     if values.size <= ENUMERATED:
-        return float((_signed_sums(values) >= total - slack).mean())
+        return float((signed_sums(values) >= total - slack).mean())
     return (1 + int((_drawn_sums(values, DRAWS) >= total - slack).sum())) / (1 + DRAWS)
 
 
@@ -220,8 +214,42 @@ def pairs_to_reach(alpha: float) -> int:
     return 1 + math.floor(-math.log2(alpha)) + 1
 
 
-def _signed_sums(values: Floats) -> Floats:
-    """All 2^n sums Σ ±v_i over the last axis, shape (..., 2^n)."""
+def finite_axis(differences: ArrayLike) -> Floats:
+    """Differences as an array, refused where they are not one axis of finite numbers.
+
+    Args:
+        differences: shape (n,).
+
+    Raises:
+        ValueError: another shape, or a value that is not finite.
+
+    Example:
+        >>> finite_axis([1, 2]).tolist()
+        [1.0, 2.0]
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise ValueError(
+            f"the sign-flip test takes one axis of finite differences, got shape {values.shape} "
+            f"with {int((~np.isfinite(values)).sum())} values that are not finite; "
+            "drop or score those runs first"
+        )
+    return values
+
+
+def signed_sums(values: Floats) -> Floats:
+    """All 2^n sums Σ ±v_i over the last axis; bit i of an index says whether v_i is subtracted.
+
+    Args:
+        values: shape (..., n).
+
+    Returns:
+        Shape (..., 2^n).
+
+    Example:
+        >>> signed_sums(np.array([1.0, 10.0])).tolist()
+        [11.0, 9.0, -9.0, -11.0]
+    """
     sums = np.zeros((*values.shape[:-1], 1))
     for i in range(values.shape[-1]):
         value = values[..., i : i + 1]
@@ -235,7 +263,7 @@ def _drawn_sums(values: Floats, draws: int) -> Floats:
     sums = np.zeros(draws)
     # Eight signs are one byte: its 256 signed sums are tabulated once and looked up per draw.
     for start in range(0, values.size, 8):
-        table = _signed_sums(values[start : start + 8])
+        table = signed_sums(values[start : start + 8])
         sums += table[rng.integers(0, table.size, size=draws, dtype=np.uint8)]
     return sums
 
