@@ -44,7 +44,8 @@ def check_model(
     if checkpointing and not model.supports_gradient_checkpointing:
         raise ValueError(
             f"model {source.name} ({type(model).__name__}) does not support "
-            "train.gradient_checkpointing; leave that out, or compute a batch in parts: train.gradient_accumulation"
+            "train.gradient_checkpointing; leave that out, or compute a batch in parts: "
+            "train.gradient_accumulation"
         )
     for method in methods:
         if not isinstance(method, Plain):
