@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--out", default="demo", metavar="DIR", help="output folder (default: ./%(default)s)")
     parser.add_argument("--seeds", default=SEEDS, metavar="SEEDS", help="default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=None, metavar="N", help="runs at a time (default: cores)")
+    parser.add_argument(
+        "--jobs", type=int, default=None, metavar="N", help="runs at a time (default: GPUs or cores)"
+    )
     options.add_output(parser)
     parser.set_defaults(threads=1, margin=None, tensorboard=False, watch=False, peek=False)
 

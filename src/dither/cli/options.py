@@ -1,7 +1,6 @@
 """Options that several commands share, each with its help text written once."""
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -108,7 +107,8 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=None,
         metavar="N",
-        help="runs at a time (default: cores / threads; with --executor ray what the cluster has room for)",
+        help="runs at a time, each on one GPU (default: as many as there are GPUs; without GPUs cores / "
+        "threads; with --executor ray what the cluster has room for)",
     )
     parser.add_argument(
         "--executor",
@@ -222,13 +222,13 @@ def languages(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def jobs(args: argparse.Namespace) -> int:
-    """How many runs at a time: as asked; one where processes make it together; or as the cores allow."""
+    """How many runs at a time: as asked; one where processes make it together; or as the machine allows."""
+    from dither.bench.executors.devices import default_jobs
     from dither.bench.group import Group
 
     if args.jobs is None and Group.here().size > 1:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return args.jobs if args.jobs is not None else max(1, cores // max(1, args.threads))
+    return args.jobs if args.jobs is not None else default_jobs(args.threads)
 
 
 def executor(args: argparse.Namespace) -> "Executor | None":

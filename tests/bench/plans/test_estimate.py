@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.executors import RunError
 from dither.bench.plans import estimate as module
 from dither.bench.plans.estimate import estimate
 from dither.bench.plans.plan import Plan
-from dither.bench.plans.timing import Timing, time_run
+from dither.bench.plans.timing import Timing, time_for_sending, time_run
 from dither.bench.runs.run import run
 
 ARMS = ("none", "noisytune", "noisytune@noise_lambda=0.1", "pats", "pats-blind")
@@ -86,10 +89,25 @@ def test_real_beginnings_of_runs_tell_what_a_run_takes(films):
     assert run(request).seconds / 4 < guess < 4 * run(request).seconds
 
 
-def test_processes_of_their_own_are_timed(films):
+def timed_on_a_gpu(request):
+    """Time a run, and write down which GPU the process sees; wait until another process is there."""
+    folder = Path(os.environ["SEEN"])
+    (folder / f"{os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.05)
+    return time_for_sending(request)
+
+
+def test_processes_of_their_own_are_timed_each_on_one_gpu(films, monkeypatch, tmp_path):
+    (tmp_path / "seen").mkdir()
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7,GPU-9")
+    monkeypatch.setattr(module, "time_for_sending", timed_on_a_gpu)
     seen: list[int] = []
     plan = plan_of(*films, methods=("none", "pats"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     found = estimate(plan, jobs=2, progress=lambda timing, done, total: seen.append(done))
+    assert sorted(path.read_text() for path in (tmp_path / "seen").iterdir()) == ["GPU-7", "GPU-9"]
     assert seen == [0, 1, 2]
     assert all(0 < value < 60 for value in found.tasks[0].step_seconds.values())
     assert found.seconds > max(found.tasks[0].seconds.values())

@@ -1,4 +1,4 @@
-"""Runs in processes of this machine, each with its own torch."""
+"""Runs in processes of this machine, each with its own torch and, where there are any, on one GPU."""
 
 import multiprocessing
 import os
@@ -9,8 +9,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing.queues import SimpleQueue
 
 from dither.bench.executors import KEPT, Executor, RunError
+from dither.bench.executors.devices import gpus_of, use_gpu
 from dither.bench.executors.worker import Made, be_quiet, be_ready, run_for_sending
 from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
@@ -59,7 +61,10 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         raise ValueError(f"--jobs is {jobs}; it must be at least 1")
     # spawn: a forked process would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker)
+    gpus = context.SimpleQueue()
+    for gpu in gpus_of(jobs):
+        gpus.put(gpu)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker, initargs=(gpus,))
     try:
         yield pool
     finally:
@@ -110,8 +115,9 @@ def _result(future: "Future[Made]", running: "dict[Future[Made], RunRequest]") -
     return result
 
 
-def _prepare_worker() -> None:
-    """Quiet, deaf to Ctrl-C (the parent decides), and gone when the parent is."""
+def _prepare_worker(gpus: "SimpleQueue[str | None]") -> None:
+    """With a GPU of its own, quiet, deaf to Ctrl-C (the parent decides), and gone when the parent is."""
+    use_gpu(gpus.get())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # of a launcher that started one process
