@@ -5,7 +5,7 @@ The names below load torch when one of them is first used, not before (PEP 562).
 Example:
     >>> import dither
     >>> sorted(dither.__all__)[:3]
-    ['Handle', 'NoisyTune', 'PATS']
+    ['FunctionalDose', 'Handle', 'MatchedDose']
 """
 
 from importlib import import_module
@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dither.apply import apply_, noisytune_, perturbed
     from dither.attachment import Handle, attach
+    from dither.dose import FunctionalDose, MatchedDose, functional_dose, match_dose, match_energy
     from dither.methods.noisytune import NoisyTune
     from dither.methods.pats import PATS
     from dither.methods.registry import available_methods, create_method
     from dither.record import Record
 
 _HOME = {
+    "FunctionalDose": "dither.dose",
     "Handle": "dither.attachment",
+    "MatchedDose": "dither.dose",
     "NoisyTune": "dither.methods.noisytune",
     "PATS": "dither.methods.pats",
     "Record": "dither.record",
@@ -29,19 +32,27 @@ _HOME = {
     "attach": "dither.attachment",
     "available_methods": "dither.methods.registry",
     "create_method": "dither.methods.registry",
+    "functional_dose": "dither.dose",
+    "match_dose": "dither.dose",
+    "match_energy": "dither.dose",
     "noisytune_": "dither.apply",
     "perturbed": "dither.apply",
 }
 
 __all__ = [
     "PATS",
+    "FunctionalDose",
     "Handle",
+    "MatchedDose",
     "NoisyTune",
     "Record",
     "apply_",
     "attach",
     "available_methods",
     "create_method",
+    "functional_dose",
+    "match_dose",
+    "match_energy",
     "noisytune_",
     "perturbed",
 ]

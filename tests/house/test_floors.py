@@ -19,6 +19,7 @@ FLOORS = {
     "dither.results": 2,
     "dither.apply": 3,
     "dither.attachment": 3,
+    "dither.dose": 3,
     "dither.integrations": 4,
     "dither.checkpoint": 4,
     "dither.bench": 5,

@@ -1,7 +1,6 @@
 """The sensitivity of a trained model's weights, measured on some batches: |w · gradient|."""
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from dither.core.histogram import COLUMNS, block_size, count_row
 from dither.core.names import NamedParameter, named_parameters
+from dither.core.passes import undisturbed
 from dither.core.sensitivity import sensitivity
 from dither.core.sharding import is_sharded
 
@@ -41,7 +41,7 @@ def mean_sensitivity(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
     parameters = [row.parameter for row in rows]
     sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
     count = 0
-    with _evaluating(model), torch.enable_grad():
+    with undisturbed(model), torch.enable_grad():
         for batch in batches:
             gradients = torch.autograd.grad(model(**batch).loss, parameters, allow_unused=True)
             count += 1
@@ -85,15 +85,3 @@ def _check(rows: list[NamedParameter]) -> None:
                 f"parameter {row.path!r} is sharded (DTensor), which measuring sensitivity does not support; "
                 "load the trained weights into one process"
             )
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout and the like off, module by module, and back on where it was."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training

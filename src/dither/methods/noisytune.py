@@ -12,7 +12,7 @@ from dither.core.draws import LAWS, stream_key
 from dither.core.noise import Law, Noise, Rounding
 from dither.core.selection import Patterns, Strength
 from dither.core.statistics import Moments, combine, float32
-from dither.methods.settings import check_choice, check_common, recipe_of
+from dither.methods.settings import Unresolved, check_choice, check_common, recipe_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class NoisyTune:
     Args:
         noise_lambda: λ >= 0; 0.15 is the paper's value on GLUE, 0.1 on XTREME. A map of glob patterns to
             values gives each tensor the value of the first pattern that fits; tensors that fit none are
-            left alone.
+            left alone. "matched" has no number before `dither.match_dose` gives it one.
         seed: in [0, 2^64). None means 0, and in a Trainer the run's own seed.
         include: glob patterns on canonical names; None for all tensors.
         exclude: glob patterns of tensors to leave alone.
@@ -55,7 +55,7 @@ class NoisyTune:
         {'noised': 1, 'skipped': 1}
     """
 
-    noise_lambda: Strength = 0.15
+    noise_lambda: Strength | Unresolved = 0.15
     seed: int | None = None
     include: Patterns = None
     exclude: Patterns = None
@@ -69,6 +69,7 @@ class NoisyTune:
 
     family: ClassVar[str] = "noisytune"
     when: ClassVar[str] = "before training"
+    noise_kind: ClassVar[str] = "stays"
     vectors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

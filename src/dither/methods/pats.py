@@ -12,7 +12,14 @@ from torch import Tensor
 
 from dither.core.noise import Measure, Rounding, SensitivityRule, Weighting
 from dither.core.selection import Patterns, Strength
-from dither.methods.settings import check_choice, check_common, check_range, check_whole, recipe_of
+from dither.methods.settings import (
+    Unresolved,
+    check_choice,
+    check_common,
+    check_range,
+    check_whole,
+    recipe_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +40,9 @@ class PATS:
     the abstract of the paper*, which does not give the formula.
 
     Args:
-        noise_lambda: λ >= 0, or a map of glob patterns to values (see `NoisyTune`).
+        noise_lambda: λ >= 0, or a map of glob patterns to values (see `NoisyTune`). "matched" stands for the
+            λ at which the functional dose is a reference's, "energy" for the one at which the energy is
+            PATS's: neither has a number before `dither.match_dose` or `dither.match_energy` gives it one.
         beta: β in [0, 1), the memory of the moving average.
         gamma: γ > 0, how sharply noise concentrates on insensitive weights.
         seed: in [0, 2^64). None means 0, and in a Trainer the run's own seed.
@@ -68,7 +77,7 @@ class PATS:
         >>> handle.detach()
     """
 
-    noise_lambda: Strength = 0.15
+    noise_lambda: Strength | Unresolved = 0.15
     beta: float = 0.85
     gamma: float = 1.0
     seed: int | None = None
@@ -91,6 +100,7 @@ class PATS:
 
     family: ClassVar[str] = "pats"
     when: ClassVar[str] = "during training"
+    noise_kind: ClassVar[str] = "stays"
     frozen: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

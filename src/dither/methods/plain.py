@@ -20,3 +20,4 @@ class Plain:
 
     family: ClassVar[str] = "none"
     when: ClassVar[str] = "never"
+    noise_kind: ClassVar[str] = "none"

@@ -2,18 +2,25 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import sha256
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dither.core.draws import RECIPE_VERSION, check_seed
-from dither.core.selection import as_patterns, check_strength
+from dither.core.selection import Strength, as_patterns, check_strength
+
+Unresolved = Literal["matched", "energy"]
+UNRESOLVED: tuple[str, ...] = ("matched", "energy")
+"""Strengths that say what they are to be equal to: a functional dose, or an energy. Both need a model."""
+
+Method = TypeVar("Method")
 
 
 def check_common(method: Any) -> None:
     """Check and normalise what every method has: strength, seed, patterns, scope, rounding."""
-    object.__setattr__(method, "noise_lambda", check_strength(method.noise_lambda))
+    if not is_unresolved(method):
+        object.__setattr__(method, "noise_lambda", check_strength(method.noise_lambda))
     object.__setattr__(method, "include", None if method.include is None else as_patterns(method.include))
     object.__setattr__(method, "exclude", as_patterns(method.exclude) or None)
     if method.include == ():
@@ -34,6 +41,52 @@ def seed_of(method: Any, seed: int | None) -> int:
         ValueError, TypeError: it is no whole number in [0, 2^64).
     """
     return check_seed(next((one for one in (method.seed, seed) if one is not None), 0))
+
+
+def is_unresolved(method: Any) -> bool:
+    """Whether a method's strength is "matched" or "energy" and has no number yet.
+
+    Raises:
+        ValueError: it is another word.
+    """
+    value = getattr(method, "noise_lambda", None)
+    if isinstance(value, str) and value not in UNRESOLVED:
+        raise ValueError(
+            f"noise_lambda is {value!r}; it must be a finite number >= 0, such as 0.15, or one of "
+            f"{', '.join(map(repr, UNRESOLVED))}"
+        )
+    return isinstance(value, str)
+
+
+def resolved(method: Method, noise_lambda: Strength) -> Method:
+    """The method with a number for its strength.
+
+    Args:
+        method: of any kind that has `noise_lambda`, such as `PATS(noise_lambda="matched")`.
+        noise_lambda: from `dither.match_dose` or `dither.match_energy`.
+    """
+    return replace(method, noise_lambda=noise_lambda)  # type: ignore[type-var]
+
+
+def strength(method: Any) -> Strength:
+    """λ, a number or a map of patterns to numbers.
+
+    Raises:
+        ValueError: it is "matched" or "energy" still; the message says how it gets its number.
+    """
+    if not is_unresolved(method):
+        return method.noise_lambda
+    name, word = type(method).__name__, method.noise_lambda
+    match = (
+        f"found = dither.match_dose(model, batches, {name}(noise_lambda='matched'), sensitivity_batches=...)"
+        if word == "matched"
+        else f"found = dither.match_energy(model, batches, {name}(noise_lambda='energy'), reference, "
+        "sensitivity_batches=...)"
+    )
+    raise ValueError(
+        f"noise_lambda of {name} is {word!r}, which is no number before a model and data are known; resolve "
+        f"it first: {match}, then dataclasses.replace(method, noise_lambda=found.noise_lambda)"
+    )
 
 
 def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:

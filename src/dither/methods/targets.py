@@ -13,6 +13,7 @@ from dither.core.sharding import place_of, reshard
 from dither.core.statistics import Moments
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
+from dither.methods.settings import strength
 
 TRAINING_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -45,13 +46,15 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
 
     Raises:
         ValueError: a pattern that fits no tensor, two tensors of one name, or a parameter whose values are
-            not to be had (on the meta device, of FSDP1, partitioned by ZeRO-3).
+            not to be had (on the meta device, of FSDP1, partitioned by ZeRO-3); or the strength has no number
+            yet ("matched").
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
         >>> [(row.named.name, row.reason) for row in targets(net, NoisyTune(exclude="0.*"))]
         [('0.weight', 'excluded'), ('0.bias', 'excluded'), ('1.weight', None), ('1.bias', 'one element')]
     """
+    strengths = strength(method)
     if not stored:
         refuse_flat(model)
         reshard(model)
@@ -59,11 +62,11 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
     for row in rows if not stored else ():
         refuse_unwhole(row)
     names = [row.name for row in rows if row.tied_to is None]
-    _check_patterns(method, names)
+    _check_patterns(method, strengths, names)
     if method.scope == "backbone":
         _check_has_backbone(model)
     embeddings = set() if method.token_embeddings else _token_embeddings(model)
-    return [_target(row, method, id(row.parameter) in embeddings) for row in rows]
+    return [_target(row, method, strengths, id(row.parameter) in embeddings) for row in rows]
 
 
 def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Target]:
@@ -91,8 +94,8 @@ def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Ta
     ]
 
 
-def _target(row: NamedParameter, method: NoisyTune | PATS, is_embedding: bool) -> Target:
-    strength = strength_of(row.name, method.noise_lambda)
+def _target(row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, is_embedding: bool) -> Target:
+    value = strength_of(row.name, strengths)
     reasons = (
         (row.tied_to is not None, f"tied to {row.tied_to}"),
         (method.include is not None and not matches(row.name, method.include), "not included"),
@@ -104,11 +107,11 @@ def _target(row: NamedParameter, method: NoisyTune | PATS, is_embedding: bool) -
         (row.parameter.numel() == 0, "empty"),
         (row.parameter.numel() == 1, "one element"),
         (not method.vectors and row.parameter.dim() < 2, "vector"),
-        (strength is None, "no pattern of noise_lambda fits"),
-        (strength == 0.0, "strength 0"),
+        (value is None, "no pattern of noise_lambda fits"),
+        (value == 0.0, "strength 0"),
     )
     reason = next((text for applies, text in reasons if applies), None)
-    return Target(row, 0.0 if reason or strength is None else strength, reason)
+    return Target(row, 0.0 if reason or value is None else value, reason)
 
 
 def finite_moments(rows: Sequence[Target]) -> list[Moments]:
@@ -161,10 +164,9 @@ def refuse_unwhole(row: NamedParameter) -> None:
         raise ValueError(f"parameter {row.path!r} {problem}")
 
 
-def _check_patterns(method: NoisyTune | PATS, names: Sequence[str]) -> None:
+def _check_patterns(method: NoisyTune | PATS, strengths: Strength, names: Sequence[str]) -> None:
     check_patterns_used(as_patterns(method.include), names, "include")
     check_patterns_used(as_patterns(method.exclude), names, "exclude")
-    strengths: Strength = method.noise_lambda
     if not isinstance(strengths, float | int):
         check_patterns_used(list(strengths), names, "noise_lambda")
 
