@@ -1,14 +1,17 @@
 """What the weights r of noise during training add up to over some steps at frozen parameters."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dither.core import kernels
-from dither.core.noise import SensitivityRule
-from dither.core.sensitivity import energy_factor, sensitivity, update_average, weights_and_shape
-from dither.core.statistics import Moments, combine, float32
+from dither.core.noise import SensitivityRule, SensitivityState, StepScalars
+from dither.core.sensitivity import energy_factor, sensitivity, weights_and_shape
+from dither.core.statistics import Moments, combine, float32, integer
+
+_CHUNK = 1 << 16  # elements at a time: temporaries stay in the cache
 
 
 @torch.no_grad()
@@ -47,24 +50,20 @@ def accumulated_weights(
         [tensor([[0.3333, 0.0000]])]
     """
     averages = [torch.zeros_like(tensor, dtype=_kept(tensor, average)) for tensor in tensors]
-    squares = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in tensors]
+    squares = [torch.zeros(tensor.shape, device=tensor.device) for tensor in tensors]
     means = [0.0] * len(tensors)
     count = 0
-    for gradients in steps:
-        count += 1
-        found: list[Moments] = []
-        before = list(means)
-        for row, (tensor, gradient) in enumerate(zip(tensors, gradients, strict=True)):
+    for count, gradients in enumerate(steps, start=1):  # noqa: B007
+        before, found = list(means), []
+        rows = zip(tensors, gradients, averages, squares, strict=True)
+        for row, (tensor, gradient, e, square) in enumerate(rows):
             if gradient is None:
                 continue
-            active = _observe(tensor, gradient, averages[row], rule)
-            now = averages[row].to(torch.float32)
-            one = _sum_over(now, active)
-            found.append(one)
+            total = _observe(tensor, gradient, e, rule)
+            means[row] = float32(total.mean) if total.count else means[row]
+            found.append(total)
             if before[row] > 0.0:
-                squares[row] += _weights(now, active, before[row], rule).square_()
-            if one.count:
-                means[row] = float32(one.mean)
+                _add_squares(square, tensor, gradient, e, before[row], rule)
         if shared_mean and (together := combine(found)).count:
             means = [float32(together.mean)] * len(tensors)
     if count < 2:
@@ -80,30 +79,40 @@ def _kept(tensor: Tensor, average: torch.dtype) -> torch.dtype:
     return average if tensor.dtype in (torch.float32, torch.float64) else tensor.dtype
 
 
-def _observe(tensor: Tensor, gradient: Tensor, average: Tensor, rule: SensitivityRule) -> Tensor:
-    """Update the moving average; returns which elements the step says something about."""
-    observed = sensitivity(tensor, gradient)
-    active = observed != 0
-    if rule.measure == "magnitude":
-        observed = tensor.to(torch.float32).abs().masked_fill_(~active, 0.0)
-    average.copy_(update_average(average.to(torch.float32), observed, rule.beta))
-    return active
-
-
-def _sum_over(average: Tensor, active: Tensor) -> Moments:
-    """Exact sums of e over the active elements."""
-    one = kernels.moments([average.masked_fill(~active, 0.0)])[0]
-    if one.nonfinite:
+def _observe(tensor: Tensor, gradient: Tensor, average: Tensor, rule: SensitivityRule) -> Moments:
+    """Update the moving average as a training step does, without noise; the sum over the active elements."""
+    nothing = torch.zeros(1, device=tensor.device)
+    scalars = StepScalars(torch.ones((), dtype=torch.int64, device=tensor.device), nothing, nothing)
+    state = SensitivityState(tensor, gradient, average, (0, 0))
+    seen = replace(rule, weighting="insensitivity")  # what a control writes is no matter here
+    outcome = kernels.backend_for(tensor.device).sensitivity_step_([state], seen, scalars)
+    if kernels.moments([average])[0].nonfinite:
         raise ValueError(
-            f"{one.nonfinite} of the {average.numel()} sensitivities of a tensor are NaN or infinite; look "
-            "for the batch whose loss or gradient is not finite"
+            f"sensitivities of a tensor of shape {tuple(tensor.shape)} are NaN or infinite; look for the "
+            "batch whose gradient is not finite"
         )
-    return Moments(int(active.count_nonzero()), one.total, one.squares)
+    return Moments(int(outcome.active), integer(outcome.total[0].tolist()))
 
 
-def _weights(average: Tensor, active: Tensor, mean: float, rule: SensitivityRule) -> Tensor:
-    """r of a step, with the energy of the method where it is a control."""
-    weight, shape = weights_and_shape(average, active, mean, rule)
-    if weight is shape:
-        return weight
-    return shape.mul_(energy_factor(*kernels.moments([weight, shape])))
+def _add_squares(
+    squares: Tensor, tensor: Tensor, gradient: Tensor, average: Tensor, mean: float, rule: SensitivityRule
+) -> None:
+    """Add r² of a step; part by part, so that what is made on the way stays small."""
+    tensors = (tensor, gradient, average, squares)
+    parts = zip(*(one.reshape(-1).split(_CHUNK) for one in tensors), strict=True)
+    if rule.weighting == "insensitivity":
+        for weights, slopes, e, into in parts:
+            _, r = _weights(weights, slopes, e, mean, rule)
+            into += r.square_()
+        return
+    # What a control gets depends on all elements of a tensor.
+    pairs = [_weights(weights, slopes, e, mean, rule) for weights, slopes, e, _ in parts]
+    own, shape = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+    squares.view(-1).add_(shape.mul_(energy_factor(*kernels.moments([own, shape]))).square_())
+
+
+def _weights(
+    tensor: Tensor, gradient: Tensor, average: Tensor, mean: float, rule: SensitivityRule
+) -> tuple[Tensor, Tensor]:
+    active = sensitivity(tensor, gradient) != 0
+    return weights_and_shape(average.to(torch.float32), active, mean, rule)
