@@ -83,6 +83,7 @@ class Record:
         tensors: one row for each parameter, in the model's order.
         steps: optimizer steps seen (noise during training), else 0.
         message: what the caller should know, such as "already noised: nothing was done".
+        dose: the functional dose of the recipe where the caller measured it, as JSON values.
 
     Example:
         >>> import torch, dither
@@ -100,6 +101,23 @@ class Record:
     tensors: tuple[TensorRecord, ...]
     steps: int = 0
     message: str = ""
+    dose: Mapping[str, Any] | None = None
+
+    def with_dose(self, dose: Mapping[str, Any]) -> "Record":
+        """This record with a functional dose.
+
+        Args:
+            dose: `dither.FunctionalDose.to_json()`.
+
+        Raises:
+            ValueError: there is no number `d` in it.
+        """
+        if isinstance(dose.get("d"), bool) or not isinstance(dose.get("d"), int | float):
+            raise ValueError(
+                f"a dose has a number d, this one has {dose.get('d')!r}; pass "
+                "dither.functional_dose(...).to_json()"
+            )
+        return replace(self, dose=deepcopy(dict(dose)))
 
     def counts(self) -> dict[str, int]:
         """How many tensors were noised and skipped."""
@@ -124,10 +142,13 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary of JSON values."""
-        return asdict(self) | {
+        values = asdict(self) | {
             "recipe": deepcopy(dict(self.recipe)),
             "tensors": [asdict(row) | {"shape": list(row.shape)} for row in self.tensors],
         }
+        if self.dose is None:
+            del values["dose"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Record":
@@ -160,9 +181,10 @@ class Record:
         """One line: how many tensors, how much noise, by what."""
         counts, reasons = self.counts(), ", ".join(f"{n} {reason}" for reason, n in self.skipped().items())
         skipped = f"{counts['skipped']} skipped ({reasons})" if reasons else "none skipped"
+        dose = "" if self.dose is None else f", functional dose {self.dose['d']:.3g}"
         text = (
             f"{self.recipe.get('method')}, seed {self.recipe.get('seed')}: {counts['noised']} tensors "
-            f"noised, {skipped}; noise rms {self.root_mean_square():.3g}; {self.backend}, "
+            f"noised, {skipped}; noise rms {self.root_mean_square():.3g}{dose}; {self.backend}, "
             f"recipe {self.recipe_hash}"
         )
         return f"{text}\n{self.message}" if self.message else text

@@ -21,7 +21,7 @@ from dither.marks import ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.plain import Plain
-from dither.methods.settings import recipe_hash, seed_of
+from dither.methods.settings import recipe_hash, seed_of, strength
 from dither.record import Record
 from dither.steps import KEY
 from dither.steps.optimizers import base_optimizer
@@ -75,6 +75,8 @@ class NoiseCallback(TrainerCallback):
                 raise TypeError(
                     f"NoiseCallback takes dither.NoisyTune and dither.PATS objects one by one, not {method!r}"
                 )
+            if not isinstance(method, Plain):
+                strength(method)  # refuses what has no number yet
         self._methods = methods
         self.noisytune: NoisyTune | None = _only([row for row in methods if isinstance(row, NoisyTune)])
         self.pats: PATS | None = _only([row for row in methods if isinstance(row, PATS)])
