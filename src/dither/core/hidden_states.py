@@ -72,14 +72,13 @@ class HiddenStates:
             raise ValueError("hidden states are read on batches, and there is none; give one at least")
         self._reader = _Reader(model)
         self._batches = [on_device(batch, device_of(model)) for batch in batches]
+        self.first_left_out = False
+        with undisturbed(self._reader.model), torch.no_grad():
+            reads = list(self._reads())
         with undisturbed(self._reader.model), torch.no_grad():
             self.first_left_out = self._reader.is_decoder or self._is_causal()
-        self._kept: list[Tensor] = []
-        self.rows = 0
-        with undisturbed(self._reader.model), torch.no_grad():
-            for read in self._reads():
-                self._kept.append(read.states[read.counted])
-                self.rows += len(read.states)
+        self._kept = [read.states[self._counted(read)] for read in reads]
+        self.rows = sum(len(read.states) for read in reads)
         self.tokens = sum(len(values) for values in self._kept)
         self.spread = _spread(self._kept, self.tokens, self.rows)
 
@@ -91,17 +90,15 @@ class HiddenStates:
         moved = 0.0
         with undisturbed(self._reader.model), torch.no_grad():
             for kept, read in zip(self._kept, self._reads(), strict=True):
-                moved += float((read.states[read.counted].double() - kept.double()).square_().sum())
+                moved += float((read.states[self._counted(read)].double() - kept.double()).square_().sum())
         return math.sqrt(moved / self.tokens / self.spread)
 
     def _reads(self) -> Iterator[Read]:
         for batch in self._batches:
-            for read in self._reader.read(batch):
-                yield self._without_first(read) if self.first_left_out else read
+            yield from self._reader.read(batch)
 
-    @staticmethod
-    def _without_first(read: Read) -> Read:
-        return Read(read.states, read.counted & (read.counted.cumsum(1) > 1))
+    def _counted(self, read: Read) -> Tensor:
+        return read.counted & (read.counted.cumsum(1) > 1) if self.first_left_out else read.counted
 
     def _is_causal(self) -> bool:
         """Whether states depend on what comes before and not on what comes after, by trying it on a row."""
