@@ -63,7 +63,7 @@ def accumulated_weights(
             means[row] = float32(total.mean) if total.count else means[row]
             found.append(total)
             if before[row] > 0.0:
-                _add_squares(square, tensor, gradient, e, before[row], rule)
+                _add_squares(square, tensor, gradient, e, before[row], rule=rule)
         if shared_mean and (together := combine(found)).count:
             means = [float32(together.mean)] * len(tensors)
     if count < 2:
@@ -95,7 +95,7 @@ def _observe(tensor: Tensor, gradient: Tensor, average: Tensor, rule: Sensitivit
 
 
 def _add_squares(
-    squares: Tensor, tensor: Tensor, gradient: Tensor, average: Tensor, mean: float, rule: SensitivityRule
+    squares: Tensor, tensor: Tensor, gradient: Tensor, average: Tensor, mean: float, *, rule: SensitivityRule
 ) -> None:
     """Add r² of a step; part by part, so that what is made on the way stays small."""
     tensors = (tensor, gradient, average, squares)
