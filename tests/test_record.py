@@ -91,5 +91,15 @@ def test_to_json_is_a_copy() -> None:
 
 def test_an_unknown_field_is_refused_by_name() -> None:
     values = record().to_json() | {"colour": "red"}
-    with pytest.raises(ValueError, match="a record has no field 'colour'; fields: backend, message, recipe"):
+    with pytest.raises(ValueError, match="a record has no field 'colour'; fields: backend, dose, message, recipe"):
         Record.from_json(values)
+
+
+def test_a_dose_travels_with_the_record_and_old_records_are_read() -> None:
+    plain = record()
+    assert "dose" not in plain.to_json()  # as it was before there were doses
+    dosed = plain.with_dose({"d": 0.1317, "kind": "stays"})
+    assert dither.Record.from_json(json.loads(json.dumps(dosed.to_json()))) == dosed
+    assert "functional dose 0.132" in dosed.summary()
+    with pytest.raises(ValueError, match=r"this one has None; pass dither\.functional_dose\(\.\.\.\)\.to_js"):
+        plain.with_dose({"energy": 1.0})
