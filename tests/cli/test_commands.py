@@ -69,6 +69,15 @@ def test_what_cannot_be_parsed_ends_with_2(dither, arguments, message):
     assert message in err
 
 
+@pytest.mark.parametrize("name", ["compare", "sweep", "reproduce", "finetune", "sensitivity"])
+def test_fast_stands_for_what_it_sets(name):
+    needed = {"sweep": ["--method", "pats", "--param", "beta=0.9"]}.get(name, [])
+    command = [name, "glue/rte", "--model", "builtin", "--out", "out", *needed]
+    args = build_parser().parse_args([*command, "--set", "train.epochs=1", "--fast"])
+    assert args.settings == ["train.epochs=1", "train.precision=bf16", "train.group_by_length=true"]
+    assert build_parser().parse_args(command).settings == []
+
+
 def test_the_list_of_tasks(dither, strict):
     from dither.bench.tasks.files import available_tasks
 

@@ -1,7 +1,7 @@
 """Options that several commands share, each with its help text written once."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dither.bench.executors import Executor
@@ -87,8 +87,17 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Fast(argparse.Action):
+    """Add to the settings those that make runs fast; it stands there as if they had been typed."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: Any = None) -> None:
+        from dither.bench.plans.settings import FAST
+
+        namespace.settings = [*namespace.settings, *FAST]
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """--set."""
+    """--set, --fast."""
     parser.add_argument(
         "--set",
         action="append",
@@ -97,6 +106,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         dest="settings",
         help="change a setting of a method (noisytune.noise_lambda=0.2) or of training (train.epochs=3); "
         "may be given often; `dither methods --verbose` lists them",
+    )
+    parser.add_argument(
+        "--fast",
+        nargs=0,
+        action=_Fast,
+        help="train in bf16 with batches of like lengths, in all arms: --set train.precision=bf16 --set "
+        "train.group_by_length=true; two to four times as fast on processors and GPUs with bfloat16",
     )
 
 

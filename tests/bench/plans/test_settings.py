@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dither.bench.plans.names import parse_names
-from dither.bench.plans.settings import check_seed, full_settings, parse_seeds, parse_settings
+from dither.bench.plans.settings import FAST, check_seed, full_settings, parse_seeds, parse_settings
 from dither.methods.registry import available_methods, create_method
 
 
@@ -75,6 +75,20 @@ def test_strengths_by_pattern():
 def test_three_and_three_point_zero_are_one_setting(text):
     ((epochs,),) = [parse_settings([text], ["none"])[1].values()]
     assert type(epochs) is float
+
+
+@pytest.mark.parametrize("text", ["train.epochs=3", "noisytune.noise_lambda=0.3"])
+def test_a_setting_with_two_values_is_refused(text):
+    name, _, value = text.partition("=")
+    assert parse_settings([text, f" {name} = {value}"], ["noisytune"])
+    with pytest.raises(
+        ValueError, match=rf"{name}=7: {name} is .* already, by another --set or by --fast \(t"
+    ):
+        parse_settings([text, f"{name}=7"], ["noisytune"])
+
+
+def test_fast_is_two_settings_of_training():
+    assert parse_settings(FAST, ["none"])[1] == {"precision": "bf16", "group_by_length": True}
 
 
 @pytest.mark.parametrize(

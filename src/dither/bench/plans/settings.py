@@ -10,6 +10,9 @@ from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, toml_value
 from dither.methods.registry import FORMER, create_method, method_info
 
+FAST = ("train.precision=bf16", "train.group_by_length=true")
+"""What `--fast` sets."""
+
 _TRAIN = "train"
 
 logger = logging.getLogger("dither")
@@ -92,11 +95,17 @@ def parse_settings(
         )
     changed = {name: settings_of(name) for name in methods}
     train: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for text in assignments:
-        target, equals, value = text.partition("=")
-        owner, dot, setting = target.strip().rpartition(".")
+        target, equals, value = (part.strip() for part in text.partition("="))
+        owner, dot, setting = target.rpartition(".")
         if not (equals and dot and setting):
             raise ValueError(f"--set {text!r} is not like noisytune.noise_lambda=0.2 or train.epochs=3")
+        if given.setdefault(target, value) != value:
+            raise ValueError(
+                f"--set {text}: {target} is {given[target]} already, by another --set or by --fast "
+                f"({', '.join(FAST)}); leave one of them out"
+            )
         if owner == _TRAIN:
             train[_known(setting, [row.name for row in fields(Recipe)], text)] = toml_value(value)
         else:
