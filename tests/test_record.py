@@ -91,7 +91,9 @@ def test_to_json_is_a_copy() -> None:
 
 def test_an_unknown_field_is_refused_by_name() -> None:
     values = record().to_json() | {"colour": "red"}
-    with pytest.raises(ValueError, match="a record has no field 'colour'; fields: backend, dose, message, recipe"):
+    with pytest.raises(
+        ValueError, match="a record has no field 'colour'; fields: backend, dose, message, recipe"
+    ):
         Record.from_json(values)
 
 

@@ -137,15 +137,43 @@ class Pats:
             return
         dose = 1.0 if self.T is None else math.sqrt(3.0 * every / self.T)
         scale = f32(self.set["noise_lambda"] * (ratio * dose) * float(self.std[name]))
-        flat, e = w.ravel(), self.e[name].ravel()
-        r = {i: self._insensitivity(e[i], m) for i in (range(w.size) if self.set["idle"] else active)}
+        flat = w.ravel()
+        for i, weight in self.weights(name, active, m).items():
+            if flat[i] != 0:
+                u = uniform_draw(self.set["seed"], "pats", name, i, self.t)
+                flat[i] = flat[i] + u * scale * weight
+
+    def weights(self, name: str, active: list[int], m: np.float32) -> dict[int, np.float32]:
+        """r of each element that gets noise."""
+        e = self.e[name].ravel()
+        r = {i: self._insensitivity(e[i], m) for i in (range(e.size) if self.set["idle"] else active)}
         energy = exact_sum(r.values(), 2)
         if self.set["weighting"] != "insensitivity":
             shape = {i: f32(1) if self.set["weighting"] == "blind" else f32(1) - r[i] for i in r}
             own = exact_sum(shape.values(), 2)
             factor = f32(math.sqrt(energy / own)) if own else f32(0)
             r = {i: shape[i] * factor for i in shape}
-        for i, weight in r.items():
-            if flat[i] != 0:
-                u = uniform_draw(self.set["seed"], "pats", name, i, self.t)
-                flat[i] = flat[i] + u * scale * weight
+        return r
+
+
+class WholePats(Pats):
+    """What PATS adds in a whole run at frozen weights: sqrt(mean of r² over the steps after the first)."""
+
+    def __init__(self, weights: Tensors, **settings: Any) -> None:
+        super().__init__(weights, None, **settings)
+        self.squares = {name: [0.0] * w.size for name, w in weights.items()}
+
+    def _write(self, name: str, w: np.ndarray, active: list[int], m: np.float32, ratio: float) -> None:
+        for i, weight in (self.weights(name, active, m) if m else {}).items():
+            self.squares[name][i] += float(weight) ** 2
+
+    def noised(self, weights: Tensors, seed: int, draw: int) -> Tensors:
+        """W + λ · std(W) · R ⊙ U(−1/2, 1/2), by the draws of the dose."""
+        found = {name: w.copy() for name, w in weights.items()}
+        for name, w in found.items():
+            scale = f32(self.set["noise_lambda"] * float(self.std[name]))
+            for i, square in enumerate(self.squares[name]):
+                if w.ravel()[i] != 0:
+                    weight = f32(math.sqrt(square / (self.t - 1)))
+                    w.ravel()[i] += uniform_draw(seed, "dose", name, i, draw) * scale * weight
+        return found

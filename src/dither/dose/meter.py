@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -97,7 +98,7 @@ class DoseMeter:
                 "energy to match; take one with noise"
             )
         start = self._start(method, reference)
-        energy = self._noise_of(resolved(method, start)).energy
+        energy = self.noise_of(resolved(method, start)).energy
         if energy == 0.0:
             self._refuse_still(resolved(method, start), None)
         found = self.dose(resolved(method, _scaled(start, reference.energy / energy)))
@@ -119,7 +120,7 @@ class DoseMeter:
         return own
 
     def _refuse_still(self, method: Method, dose: FunctionalDose | None) -> None:
-        noise = self._noise_of(method)
+        noise = self.noise_of(method)
         reasons = sorted({row.reason or "" for row in noise.skipped})
         why = f"all {len(noise.skipped)} tensors are left alone ({', '.join(reasons)})"
         if noise.parts:
@@ -133,7 +134,7 @@ class DoseMeter:
 
     def _dose(self, method: Method) -> FunctionalDose:
         """The dose, also where it is not finite."""
-        noise = self._noise_of(method)
+        noise = self.noise_of(method)
         key = recipe_hash(noise.recipe)
         if key not in self._known:
             draws = (0.0,) * self._draws
@@ -166,7 +167,7 @@ class DoseMeter:
         with noise.added(self._seed, draw):
             return self._states.displacement()
 
-    def _noise_of(self, method: Method) -> WholeNoise:
+    def noise_of(self, method: Method) -> WholeNoise:
         """What a run of the method adds to each tensor, all in all."""
         if isinstance(method, Plain):
             return WholeNoise({"method": Plain.family}, [], [], self._size())
@@ -177,20 +178,23 @@ class DoseMeter:
             )
         recipe = {key: value for key, value in method.recipe(0).items() if key != "seed"}
         rows = targets(self._model, method)
-        noised = [row for row in rows if row.reason is None]
-        skipped = [row for row in rows if row.reason is not None]
-        found = finite_moments(noised)
+        named = {row.named.name: row for row in rows if row.reason is None}
+        found = dict(zip(named, finite_moments(list(named.values())), strict=True))
         if isinstance(method, NoisyTune):
-            stds, constant = method.spreads(dict(zip((row.named.name for row in noised), found, strict=True)))
-            noised = [row for row in noised if row.named.name not in constant]
-            parts = [Part(row, method, stds[row.named.name]) for row in noised]
-            return WholeNoise(recipe, parts, skipped, self._size())
-        spreads = {row.named.name: one.std for row, one in zip(noised, found, strict=True)}
-        noised = [row for row in noised if spreads[row.named.name] > 0.0]
-        weights = self._weights_of(method, noised) if noised else {}
-        share = share_of_dose(method, self._total_steps)
+            stds, constant = method.spreads(found)
+        else:
+            stds = {name: one.std for name, one in found.items()}
+            constant = {name for name, std in stds.items() if std == 0.0}
+        noised = [row for name, row in named.items() if name not in constant]
+        skipped = [row for row in rows if row.reason is not None]
+        skipped += [replace(named[name], reason="constant") for name in constant]
+        weights: Mapping[str, Tensor] = {}
+        share = 1.0
+        if isinstance(method, PATS):
+            share = share_of_dose(method, self._total_steps)
+            weights = self._weights_of(method, noised) if noised else {}
         parts = [
-            Part(row, method, spreads[row.named.name] * share, weights[row.named.name]) for row in noised
+            Part(row, method, stds[row.named.name] * share, weights.get(row.named.name)) for row in noised
         ]
         return WholeNoise(recipe, parts, skipped, self._size())
 

@@ -107,7 +107,7 @@ def _checked(loss: Any, number: int) -> Tensor:
         )
     if not bool(torch.isfinite(loss)):
         raise ValueError(
-            f"the loss of batch {number} is {float(loss)}; leave the batch out or repair its rows"
+            f"the loss of batch {number} is {float(loss.detach())}; leave the batch out or repair its rows"
         )
     if not loss.requires_grad:
         raise ValueError(
