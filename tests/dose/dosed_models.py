@@ -53,11 +53,11 @@ def stsb(test_data: Path, count: int) -> list[dict[str, Any]]:
 
 
 def builtin(count: int) -> tuple[Any, list[Batch]]:
-    """The built-in model, and rows of its sentiment task."""
+    """The built-in model, and rows of its acceptability task."""
     from dither.builtin import MODEL_DIR, rows
 
     model, tokenizer = load(MODEL_DIR, 2)
-    return model, batches(tokenizer, rows("sentiment", "train")[:count], ["sentence"], size=8)
+    return model, batches(tokenizer, rows("acceptability", "train")[:count], ["sentence"], size=8)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from dither.core.kernels import perturb_
 from dither.core.names import NamedParameter, named_parameters
 from dither.core.noise import Noise
 from dither.core.passes import device_of, on_device, undisturbed
-from dither.core.schedules import dose_factor
 from dither.core.sharding import is_sharded
 from dither.core.statistics import float32
 from dither.methods.noisytune import NoisyTune
@@ -127,9 +126,9 @@ def share_of_dose(method: PATS, total_steps: int | None) -> float:
             "total_steps=, the number of optimizer steps"
         )
     steps = torch.arange(1, total_steps + 1)
-    ratio = 1.0 - (steps - 1).double() / total_steps
-    full = dose_factor(1.0, 1.0, total_steps=None if method.per_step else total_steps, every=method.every)
-    return full * math.sqrt(float((ratio.square() * method.adds_noise_at(steps)).sum()))
+    squares = (1.0 - (steps - 1).double() / total_steps).square()
+    noised = float((squares * method.adds_noise_at(steps)).sum())
+    return math.sqrt(noised if method.per_step else noised * method.every / float(squares.sum()))
 
 
 def whole_parameters(model: nn.Module) -> list[NamedParameter]:
