@@ -57,7 +57,7 @@ def builtin(count: int) -> tuple[Any, list[Batch]]:
     from dither.builtin import MODEL_DIR, rows
 
     model, tokenizer = load(MODEL_DIR, 2)
-    return model, batches(tokenizer, rows("acceptability", "train")[:count], ["sentence"], size=8)
+    return model, batches(tokenizer, rows("acceptability", "train")[:count], ["sentence"])
 
 
 @contextmanager
