@@ -21,7 +21,7 @@ from dither.bench.plans.plan import Plan
 from dither.bench.plans.settings import parse_settings
 from dither.bench.runs.encoding import Encoded, encode
 from dither.bench.runs.request import RunRequest
-from dither.methods.registry import create_method
+from dither.methods.registry import recorded_method
 
 
 def main() -> None:
@@ -61,13 +61,14 @@ def prepared(request: RunRequest, encoded: Encoded) -> Any:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(step / max(1, warmup), (steps - step) / max(1, steps - warmup))
     )
-    method = create_method(request.spec.method, **request.spec.method_settings)
+    method = recorded_method(request.spec.method, request.spec.method_settings)
 
     def loop() -> None:
         if isinstance(method, dither.NoisyTune):
             dither.apply_(model, method, seed=seed)
         if isinstance(method, dither.PATS):
-            dither.attach(method, optimizer, model, total_steps=steps, seed=seed)
+            planned = {"total_steps": steps, "schedule": schedule if method.is_normalised else None}
+            dither.attach(method, optimizer, model, seed=seed, **planned)
         model.train()
         for _ in range(round(recipe.epochs)):
             for batch in batches:

@@ -92,7 +92,7 @@ def test_to_json_is_a_copy() -> None:
 def test_an_unknown_field_is_refused_by_name() -> None:
     values = record().to_json() | {"colour": "red"}
     with pytest.raises(
-        ValueError, match="a record has no field 'colour'; fields: backend, dose, message, recipe"
+        ValueError, match="a record has no field 'colour'; fields: backend, dose, dose_given, m"
     ):
         Record.from_json(values)
 

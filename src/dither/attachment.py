@@ -6,6 +6,9 @@ parameter group, so they travel with every kind of checkpoint.
 """
 
 import logging
+from collections.abc import Sized
+from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -13,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from dither.core.kernels import backend_names
+from dither.core.schedules import EARLIER_SCHEDULE
 from dither.methods.pats import PATS
 from dither.methods.settings import recipe_hash, seed_of
 from dither.methods.targets import Target, finite_moments, optimizer_targets
@@ -23,6 +27,7 @@ from dither.steps.optimizers import (
     refuse_overwritten_gradients,
     steps_made,
 )
+from dither.steps.rates import RatePlan, check_schedule, is_scheduler
 
 logger = logging.getLogger("dither")
 
@@ -35,18 +40,26 @@ def attach(
     model: nn.Module,
     *,
     total_steps: int | None = None,
+    schedule: Any = None,
     seed: int | None = None,
     reset: bool = False,
 ) -> "Handle":
     """Let a method add its noise after each step of an optimizer.
 
-    Attaching again replaces, never doubles. State that came with a loaded checkpoint is continued.
+    Attaching again replaces, never doubles. State that came with a loaded checkpoint is continued, with the
+    doses that were planned at its start.
 
     Args:
         method: `dither.PATS(...)`.
         optimizer: any torch optimizer but LBFGS; wrappers that hold theirs as `.optimizer` are unwrapped.
         model: whose parameters the optimizer steps.
-        total_steps: T, the optimizer steps of the whole run, > 0; required unless `per_step=True`.
+        total_steps: T, the optimizer steps of the whole run, > 0; required unless `per_step=True` or
+            `schedule` is a list.
+        schedule: what tells the learning rates of the run, so that noise_lambda is the dose of the whole run:
+            the scheduler, as it stands before the first step, if it is stepped after each optimizer step (a
+            copy of it is stepped ahead); or lr / lr_max for each step, as a list, or as a function of the
+            steps made before, as LambdaLR takes it. None for linear decay; where the learning rates turn out
+            to give another dose, a warning says so once.
         seed: for a method whose own seed is None; None means 0.
         reset: forget the state that is there and start at step 0.
 
@@ -54,18 +67,22 @@ def attach(
         The handle: `record()`, `detach()`.
 
     Raises:
-        ValueError: an optimizer that cannot be served, total_steps missing, parameters of another model,
-            sparse gradients, or state of another recipe.
+        ValueError: an optimizer that cannot be served, total_steps missing, a schedule whose learning rates
+            cannot be known or exceed `PATS(lr_max=...)`, parameters of another model, sparse gradients, or
+            state of another recipe. `optimizer.step()` raises one where a learning rate is above the highest
+            of the run, before it adds any noise.
 
     Example:
         >>> model = nn.Linear(4, 4)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> handle = attach(PATS(seed=0), optimizer, model, total_steps=10)
+        >>> scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=10)
+        >>> handle = attach(PATS(seed=0), optimizer, model, total_steps=10, schedule=scheduler)
         >>> for _ in range(10):
         ...     model(torch.ones(2, 4)).square().sum().backward()
         ...     optimizer.step()
-        >>> handle.step
-        10
+        ...     scheduler.step()
+        >>> handle.step, round(handle.record().dose_given, 6)
+        (10, 1.0)
         >>> handle.detach()
     """
     if not isinstance(method, PATS):
@@ -74,9 +91,15 @@ def attach(
             f"attach() takes a dither.PATS(...) first, then the optimizer and the model, not {what}; "
             "NoisyTune works before training: dither.apply_(model, method)"
         )
+    check_schedule(schedule)
+    if schedule is not None and not method.is_normalised:
+        rule = "per_step=True" if method.per_step else f"schedule={method.schedule!r}"
+        raise ValueError(f"PATS({rule}) does not look at the learning rates to come; leave schedule= out")
     inner = base_optimizer(optimizer)
+    if total_steps is None and isinstance(schedule, Sized) and not is_scheduler(schedule):
+        total_steps = len(schedule)
     handle = Handle(method, inner, model, total_steps, seed_of(method, seed))
-    handle.adopt(reset=reset)
+    handle.adopt(schedule, reset=reset)
     return handle
 
 
@@ -86,7 +109,8 @@ class Handle:
     def __init__(
         self, method: PATS, optimizer: Optimizer, model: nn.Module, total_steps: int | None, seed: int
     ) -> None:
-        if not method.per_step and (type(total_steps) is not int or total_steps < 1):
+        whole = isinstance(total_steps, Integral) and not isinstance(total_steps, bool)
+        if not method.per_step and (not whole or total_steps < 1):  # type: ignore[operator]
             raise ValueError(
                 f"total_steps is {total_steps!r}; PATS needs the number of optimizer steps of the whole run, "
                 "> 0, since noise_lambda is the dose of the run: attach(..., total_steps=1000), or "
@@ -96,18 +120,18 @@ class Handle:
         self.method = method
         self.optimizer = optimizer
         self.seed = seed
-        self.total_steps = None if method.per_step else total_steps
-        self.recipe = method.recipe(seed)
-        self.recipe_hash = recipe_hash(self.recipe)
+        self.total_steps = None if method.per_step or total_steps is None else int(total_steps)
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._rows = optimizer_targets(model, method, held)
-        self._groups = GroupStates(optimizer, self.recipe_hash)
+        self._recipe = method.recipe(seed)
+        self._earlier = replace(method, schedule=EARLIER_SCHEDULE).recipe(seed)
+        self._groups = GroupStates(optimizer, recipe_hash(self._recipe), recipe_hash(self._earlier))
         self._noise = StepNoise(
             method, optimizer, self._rows, self._groups, total_steps=self.total_steps, seed=seed
         )
         self._hooks: list[Any] = []
 
-    def adopt(self, *, reset: bool) -> None:
+    def adopt(self, schedule: Any, *, reset: bool) -> None:
         """Take the state that is there or start afresh, replace an earlier handle, and listen."""
         earlier = getattr(self.optimizer, _HANDLE, None)
         if earlier is not None:
@@ -119,10 +143,11 @@ class Handle:
                     "attach before you load its state into the optimizer",
                     steps,
                 )
-            self._groups.create(self._spreads(), self.method.lr_max)
+            plan = self._plan(schedule)
+            self._groups.create(self._spreads(), self.method.lr_max, plan)
         self._noise.begin()
         if earlier is not None:
-            earlier.detach()
+            earlier._stop()
         if reset:
             for state in self.optimizer.state.values():
                 state.pop(AVERAGE, None)
@@ -131,6 +156,17 @@ class Handle:
             self.optimizer.register_state_dict_pre_hook(lambda *_: self._noise.write()),
         ]
         setattr(self.optimizer, _HANDLE, self)  # a name of ours on an object of torch's
+        self._say_if_nothing_is_noised()
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """Everything that determines the noise, but for the steps and learning rates of the run."""
+        return self._earlier if self._groups.is_earlier else self._recipe
+
+    @property
+    def recipe_hash(self) -> str:
+        """Its hash, as it stands in the optimizer's state."""
+        return recipe_hash(self.recipe)
 
     @property
     def step(self) -> int:
@@ -139,8 +175,20 @@ class Handle:
         return self._groups.step
 
     def detach(self) -> None:
-        """Stop adding noise. The state stays where it is; attaching again continues it."""
-        self._noise.write()
+        """Stop adding noise. The state stays where it is; attaching again continues it.
+
+        A warning says so where no step was counted, or where the steps so far gave another dose than planned.
+        """
+        listening = bool(self._hooks)
+        try:
+            self._noise.write()
+        finally:
+            self._stop()
+        if listening:
+            self._noise.notices.end()
+
+    def _stop(self) -> None:
+        """Listen no more."""
         while self._hooks:
             self._hooks.pop().remove()
         if getattr(self.optimizer, _HANDLE, None) is self:
@@ -149,14 +197,29 @@ class Handle:
     def record(self) -> Record:
         """Every tensor accounted for, with the noise of all steps so far, those before a resume too."""
         steps, index = self.step, self._groups.index()
+        tensors = tuple(self._tensor_record(row, index) for row in self._rows)
+        run: dict[str, object] = {"total_steps": self._groups.planned_steps or self.total_steps}
+        if None not in self._groups.factors:
+            run["factors"] = self._groups.factors
         return Record(
-            recipe=self.recipe | {"total_steps": self.total_steps},
+            recipe=self.recipe | run,
             recipe_hash=self.recipe_hash,
             backend=backend_names([row.named.parameter for row in self._rows]),
             threads=torch.get_num_threads(),
-            tensors=tuple(self._tensor_record(row, index) for row in self._rows),
+            tensors=tensors,
             steps=steps,
+            dose_given=self._dose_given(index),
+            message="" if steps else "no optimizer step was counted so far: nothing was noised",
         )
+
+    def _dose_given(self, index: dict[int, GroupState]) -> float | None:
+        """Σ c² so far: the mean over the elements of the noised tensors, whose groups may differ."""
+        noised = [row.named.parameter for row in self._noise.targets.values()]
+        elements = sum(parameter.numel() for parameter in noised)
+        if None in self._groups.factors or not elements:
+            return None
+        given = self._groups.given()
+        return sum(given[index[id(one)].number] * one.numel() for one in noised) / elements
 
     def _tensor_record(self, row: Target, index: dict[int, GroupState]) -> TensorRecord:
         key = id(row.named.parameter)
@@ -165,7 +228,20 @@ class Handle:
         blank = TensorRecord.of(row, reason, std=std)
         return blank if reason else blank.with_change(index[key].change, row.named.parameter.numel())
 
+    def _plan(self, schedule: Any) -> RatePlan | None:
+        """The learning rates to come, where the doses follow from them."""
+        if self.total_steps is None or not self.method.is_normalised:
+            return None
+        steps = self.method.noise_steps(self.total_steps)
+        return RatePlan.of(schedule, self.optimizer, self.total_steps, steps)
+
     def _spreads(self) -> dict[int, float]:
         """std(W_0) of each target."""
         found = finite_moments(list(self._noise.targets.values()))
         return {key: moment.std for key, moment in zip(self._noise.targets, found, strict=True)}
+
+    def _say_if_nothing_is_noised(self) -> None:
+        if not self._noise.targets:
+            record = self.record()
+            if "strength 0" not in record.skipped():
+                logger.warning("PATS: no tensor will be noised: %s", record.summary())

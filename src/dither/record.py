@@ -82,6 +82,9 @@ class Record:
         threads: of torch on the CPU while it did.
         tensors: one row for each parameter, in the model's order.
         steps: optimizer steps seen (noise during training), else 0.
+        dose_given: Σ c² of these steps, the share of the run's dose given so far: the noise of a weight that
+            always got it in full has the spread of λ · sqrt(dose_given). 1 at the end of a run as planned;
+            None for noise before training and for rules under which λ is not the dose of the run.
         message: what the caller should know, such as "already noised: nothing was done".
         dose: the functional dose of the recipe where the caller measured it, as JSON values.
 
@@ -100,6 +103,7 @@ class Record:
     threads: int
     tensors: tuple[TensorRecord, ...]
     steps: int = 0
+    dose_given: float | None = None
     message: str = ""
     dose: Mapping[str, Any] | None = None
 
@@ -146,8 +150,9 @@ class Record:
             "recipe": deepcopy(dict(self.recipe)),
             "tensors": [asdict(row) | {"shape": list(row.shape)} for row in self.tensors],
         }
-        if self.dose is None:
-            del values["dose"]
+        for later in ("dose", "dose_given"):
+            if values[later] is None:
+                del values[later]
         return values
 
     @classmethod
@@ -184,10 +189,16 @@ class Record:
         dose = "" if self.dose is None else f", functional dose {self.dose['d']:.3g}"
         text = (
             f"{self.recipe.get('method')}, seed {self.recipe.get('seed')}: {counts['noised']} tensors "
-            f"noised, {skipped}; noise rms {self.root_mean_square():.3g}{dose}; {self.backend}, "
+            f"noised, {skipped}; noise rms {self.root_mean_square():.3g}{self._dose_given()}{dose}; "
+            f"{self.backend}, "
             f"recipe {self.recipe_hash}"
         )
         return f"{text}\n{self.message}" if self.message else text
+
+    def _dose_given(self) -> str:
+        if self.dose_given is None:
+            return ""
+        return f", {math.sqrt(self.dose_given):.3g} of the dose asked for, in {self.steps} steps"
 
 
 def _number(value: float | None) -> str:

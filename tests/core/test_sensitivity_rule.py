@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from dither.core.noise import SensitivityRule
-from dither.core.schedules import dose_factor
 from dither.core.sensitivity import (
     energy_factor,
     insensitivity,
@@ -152,19 +151,3 @@ def test_the_energy_has_the_same_bits_for_any_layout_and_threads(weighting: str)
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(found[0], other) for other in found[1:])
-
-
-@pytest.mark.parametrize("total_steps", [1, 10, 1000])
-@pytest.mark.parametrize("every", [1, 5])
-def test_the_dose_of_a_linear_schedule_is_one(total_steps: int, every: int) -> None:
-    steps = range(0, total_steps * every, every)
-    factors = [
-        dose_factor(1 - (t + 0.5) / (total_steps * every), 1.0, total_steps=total_steps * every, every=every)
-        for t in steps
-    ]
-    assert sum(factor**2 for factor in factors) == pytest.approx(1.0, abs=2 / total_steps)
-
-
-def test_the_raw_rule_is_the_ratio_of_the_learning_rates() -> None:
-    assert dose_factor(3e-5, 6e-5, total_steps=None, every=7) == 0.5
-    assert dose_factor(0.0, 6e-5, total_steps=10) == 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -100,15 +101,17 @@ def test_patterns_maps_and_frozen_parameters() -> None:
 
 def test_what_start_stop_and_per_step_leave_of_the_dose() -> None:
     whole = dose(dither.PATS(noise_lambda=0.02)).d
-    late = dose(dither.PATS(noise_lambda=0.02, start=51), total_steps=100).d
+    assert dose(dither.PATS(noise_lambda=0.02, start=51, stop=70)).d == whole  # fewer steps, more of it each
+    linear = partial(dither.PATS, noise_lambda=0.02, schedule="linear")
+    late = dose(linear(start=51), total_steps=100).d
     assert late / whole == pytest.approx(0.5**1.5, rel=0.02)  # (1/2)³ of the squares of a linear schedule
-    early = dose(dither.PATS(noise_lambda=0.02, stop=51), total_steps=100).d
+    early = dose(linear(stop=51), total_steps=100).d
     assert early / whole == pytest.approx((1 - 0.5**3) ** 0.5, rel=0.02)
     raw = dose(dither.PATS(noise_lambda=0.02, per_step=True), total_steps=12).d
     assert raw / whole == pytest.approx(math.sqrt(12 / 3), rel=0.1)
     assert dose(dither.PATS(noise_lambda=0.02, every=7)).d == whole
     with pytest.raises(ValueError, match=r"PATS with start and stop .* pass total_steps="):
-        dose(dither.PATS(start=2))
+        dose(linear(start=2))
 
 
 def test_exceptions_and_contexts_of_the_caller() -> None:

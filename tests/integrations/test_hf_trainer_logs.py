@@ -41,6 +41,7 @@ def test_the_log_history_begins_with_what_was_noised(tmp_path: Path) -> None:
         "dither_pats_tensors": 9.0,
         "dither_pats_skipped": 32.0,
         "dither_pats_noise_rms": 0.0,
+        "dither_pats_dose_given": 0.0,
     }
     assert first["dither_noisytune_noise_rms"] == pytest.approx(0.02 * 0.15 / 12**0.5, rel=0.1)
 

@@ -27,7 +27,8 @@ def test_the_callback_does_what_attach_does(tmp_path: Path, optim: str) -> None:
     automatic = trained(tmp_path, [callback], optim=optim)
     by_hand = tiny_trainer(tmp_path, optim=optim)
     optimizer = by_hand.create_optimizer()
-    handle = dither.attach(PATS(noise_lambda=0.5), optimizer, by_hand.model, total_steps=STEPS, seed=3)
+    planned = {"total_steps": STEPS, "schedule": by_hand.create_scheduler(STEPS, optimizer)}
+    handle = dither.attach(PATS(noise_lambda=0.5), optimizer, by_hand.model, seed=3, **planned)
     by_hand.train()
     assert differing(weights(automatic.model), weights(by_hand.model)) == []
     assert callback.handle is not None

@@ -174,16 +174,28 @@ def test_a_longer_run_goes_on_with_a_warning_of_the_dose(tmp_path: Path, caplog)
     trainer = tiny_trainer(tmp_path, [callback := NoiseCallback(PATS())], **SAVING, max_steps=6)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
     assert (
-        "planned for 3 optimizer steps and goes on as one of 6, so its dose per step changes" in caplog.text
+        "total_steps is 6, and the run that the state is of was planned for 3: its doses stay" in caplog.text
     )
     assert callback.handle is not None
     assert callback.handle.step == 6
+    assert callback.records["pats"].dose_given > 1.2
+    assert caplog.text.count("after step 6 of 3 the noise has 1.12 times the dose") == 1
     caplog.clear()
     per_step = PATS(per_step=True)
     trained(tmp_path / "raw", [NoiseCallback(per_step)], **SAVING, max_steps=3)
     trainer = tiny_trainer(tmp_path / "raw", [NoiseCallback(per_step)], **SAVING, max_steps=6)
     trainer.train(resume_from_checkpoint=str(tmp_path / "raw" / "checkpoint-3"))
-    assert "dose per step" not in caplog.text
+    assert "PATS" not in caplog.text
+
+
+def test_a_longer_run_of_the_rule_of_before_changes_its_doses_and_says_so(tmp_path: Path, caplog) -> None:
+    method = PATS(schedule="linear")
+    trained(tmp_path, [NoiseCallback(method)], **SAVING, max_steps=2)
+    trainer = tiny_trainer(tmp_path, [NoiseCallback(PATS())], **SAVING, max_steps=4)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    said = "planned for 2 optimizer steps and goes on as one of 4, so its dose per step changes"
+    assert caplog.text.count(said) == 1
+    assert caplog.text.count("goes on under that rule, as PATS(schedule='linear') does") == 1
 
 
 def test_every_checkpoint_holds_the_records(tmp_path: Path) -> None:

@@ -86,16 +86,20 @@ def noisytune(weights: Tensors, *, noise_lambda: float, seed: int, **options: st
 
 
 class Pats:
-    """The rule of PATS with its controls, element by element."""
+    """The rule of PATS with its controls, element by element.
 
-    def __init__(self, weights: Tensors, total_steps: int | None, **settings: Any) -> None:
+    `planned` says how the run's dose is divided: lr / lr_max of every step by tensor; T under the rule
+    "linear"; None for a dose per step.
+    """
+
+    def __init__(self, weights: Tensors, planned: dict[str, list[Any]] | int | None, **settings: Any) -> None:
         defaults = {"noise_lambda": 0.15, "beta": 0.85, "gamma": 1.0, "seed": 0, "across": "tensor"}
         defaults |= {"start": 1, "stop": None, "every": 1, "measure": "gradient"}
         self.set = defaults | {"weighting": "insensitivity", "idle": False} | settings
         self.std = {name: spread(w) for name, w in weights.items()}
         self.e = {name: np.zeros(w.shape, f32) for name, w in weights.items()}
         self.m = dict.fromkeys(weights, f32(0))
-        self.T, self.t = total_steps, 0
+        self.planned, self.t = planned, 0
 
     def step(self, weights: Tensors, gradients: Tensors, ratio: dict[str, float]) -> None:
         """One optimizer step: `weights` are those after it, and are written; `ratio` is lr / lr_max."""
@@ -130,13 +134,24 @@ class Pats:
         r, gamma = max(f32(0), f32(1) - e / m), self.set["gamma"]
         return r if gamma == 1 else r * r if gamma == 2 else f32(float(r) ** gamma)
 
-    def _write(self, name: str, w: np.ndarray, active: list[int], m: np.float32, ratio: float) -> None:
+    def _in_time(self, t: int) -> bool:
         start, stop, every = self.set["start"], self.set["stop"], self.set["every"]
-        in_time = self.t >= start and (stop is None or self.t < stop) and (self.t - start) % every == 0
-        if not in_time or m == 0:
+        return t >= start and (stop is None or t < stop) and (t - start) % every == 0
+
+    def _factor(self, name: str) -> float:
+        if self.planned is None:
+            return 1.0
+        if isinstance(self.planned, int):
+            return math.sqrt(3.0 * self.set["every"] / self.planned)
+        shares = [share for t, share in enumerate(self.planned[name], 1) if t > 1 and self._in_time(t)]
+        if isinstance(shares[0], Fraction):
+            return math.sqrt(1 / sum(share * share for share in shares))
+        return 1.0 / math.sqrt(math.fsum(share * share for share in shares))
+
+    def _write(self, name: str, w: np.ndarray, active: list[int], m: np.float32, ratio: float) -> None:
+        if not self._in_time(self.t) or m == 0:
             return
-        dose = 1.0 if self.T is None else math.sqrt(3.0 * every / self.T)
-        scale = f32(self.set["noise_lambda"] * (ratio * dose) * float(self.std[name]))
+        scale = f32(self.set["noise_lambda"] * (ratio * self._factor(name)) * float(self.std[name]))
         flat = w.ravel()
         for i, weight in self.weights(name, active, m).items():
             if flat[i] != 0:

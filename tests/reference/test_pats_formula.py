@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,18 @@ def gradients(step: int) -> dict[str, torch.Tensor]:
     return found
 
 
+def share(t: int) -> float:
+    """lr / lr_max after t steps, exact in binary."""
+    return 1 - t / (STEPS + 1)
+
+
 def optimizer_of(model: nn.Module, kind: str) -> tuple[torch.optim.Optimizer, Any]:
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         groups.setdefault(RATES[name], []).append(parameter)
     rows = [{"params": parameters, "lr": lr} for lr, parameters in groups.items()]
     optimizer = getattr(torch.optim, kind)(rows)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 - t / (STEPS + 1))
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> dict[str, np.ndarray]:
@@ -67,6 +73,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "model with vectors": {"across": "model", "vectors": True},
     "times": {"start": 3, "stop": 7, "every": 2},
     "per step": {"per_step": True, "noise_lambda": 0.01},
+    "linear": {"schedule": "linear"},
+    "linear at times": {"schedule": "linear", "start": 3, "every": 2},
     "lr_max": {"lr_max": 0.25},
     "seed": {"seed": 12345},
     "strength": {"noise_lambda": 3.0},
@@ -80,17 +88,35 @@ CONTROLS: dict[str, dict[str, Any]] = {
 }
 
 
-def compare(name: str, settings: dict[str, Any], kind: str, *, exact: bool = True) -> None:
+def planned(settings: dict[str, Any], told: str) -> Any:
+    """What the loops are to know of the learning rates."""
+    if settings.get("per_step"):
+        return None
+    if settings.get("schedule") == "linear":
+        return STEPS
+    if told == "nothing":
+        return {key: [Fraction(STEPS - t, STEPS) for t in range(STEPS)] for key in SHAPES}
+    if told != "scheduler":
+        return {key: [share(t) for t in range(STEPS)] for key in SHAPES}
+    peaks = {key: settings.get("lr_max", RATES[key]) for key in SHAPES}
+    return {key: [RATES[key] * share(t) / peak for t in range(STEPS)] for key, peak in peaks.items()}
+
+
+def compare(
+    name: str, settings: dict[str, Any], kind: str, *, exact: bool = True, told: str = "scheduler"
+) -> None:
     """Run library and loops side by side; the loops take each step of a plain twin of the optimizer."""
     ours, twin = net(), net()
     (optimizer, schedule), (plain, its_schedule) = optimizer_of(ours, kind), optimizer_of(twin, kind)
     method = dither.create_method(name, **settings)
-    handle = dither.attach(method, optimizer, ours, total_steps=STEPS)
+    ways = {"scheduler": schedule, "list": [share(t) for t in range(STEPS)], "function": share}
+    way = ways.get(told) if method.is_normalised else None
+    handle = dither.attach(method, optimizer, ours, total_steps=STEPS, schedule=way)
     chosen = [key for key in SHAPES if settings.get("vectors") or len(SHAPES[key]) > 1]
     weights = {key: twin.get_parameter(key).detach().numpy() for key in chosen}  # views: written in place
-    known = {key: value for key, value in settings.items() if key not in ("vectors", "per_step", "lr_max")}
-    total = None if settings.get("per_step") else STEPS
-    slow = slow_formulas.Pats(weights, total, **CONTROLS[name], **known)
+    ours_alone = ("vectors", "per_step", "lr_max", "schedule")
+    known = {key: value for key, value in settings.items() if key not in ours_alone}
+    slow = slow_formulas.Pats(weights, planned(settings, told), **CONTROLS[name], **known)
     for number in range(1, STEPS + 1):
         rates = {id(p): group["lr"] for group in plain.param_groups for p in group["params"]}
         seen = step(twin, plain, number)
@@ -134,6 +160,12 @@ def test_every_setting(settings: dict[str, Any]) -> None:
 )
 def test_every_control(name: str, settings: dict[str, Any]) -> None:
     compare(name, settings, "AdamW")
+
+
+@pytest.mark.parametrize("told", ["list", "function", "nothing"])
+@pytest.mark.parametrize("settings", [{}, {"start": 3, "every": 2}], ids=["plain", "times"])
+def test_every_way_to_tell_the_learning_rates(settings: dict[str, Any], told: str) -> None:
+    compare("pats", settings, "AdamW", told=told)
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam", "RMSprop", "Adafactor"])

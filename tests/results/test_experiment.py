@@ -75,6 +75,31 @@ def test_another_experiment_is_refused_and_changes_nothing(tmp_path, change, lin
     assert (tmp_path / "ledger.sqlite").read_bytes() == before
 
 
+EARLIER = {"noise_lambda": 0.15, "beta": 0.85}  # of a folder from before PATS had a schedule
+
+
+def test_a_folder_of_before_there_was_a_schedule_counts_as_linear(tmp_path):
+    arms = {"none": {}, "pats": EARLIER, "pats@beta=0.9": EARLIER | {"beta": 0.9}}
+    Ledger.create_or_resume(tmp_path, experiment(methods=arms)).close()
+    assert Ledger.read(tmp_path).experiment.methods == arms
+    Ledger.create_or_resume(tmp_path, experiment(methods=arms)).close()
+    now = {name: settings and settings | {"schedule": "run"} for name, settings in arms.items()}
+    with pytest.raises(LedgerError) as caught:
+        Ledger.create_or_resume(tmp_path, experiment(methods=now))
+    for name in ("pats", "pats@beta=0.9"):
+        assert f"\n  methods[{name}].schedule: 'linear' there, 'run' now\n" in str(caught.value)
+    assert "linear one; --set pats.schedule=linear goes on with it)" in str(caught.value)
+    assert "noise_lambda" not in str(caught.value)
+
+
+def test_a_folder_of_the_schedule_of_the_run_is_not_one_of_before(tmp_path):
+    now = EARLIER | {"schedule": "run"}
+    Ledger.create_or_resume(tmp_path, experiment(methods={"pats": now})).close()
+    with pytest.raises(LedgerError, match=r"methods\[pats\]\.schedule: 'run' there, 'linear' now"):
+        Ledger.create_or_resume(tmp_path, experiment(methods={"pats": EARLIER}))
+    Ledger.create_or_resume(tmp_path, experiment(methods={"pats": now})).close()
+
+
 def test_all_differences_are_named_at_once(tmp_path):
     Ledger.create_or_resume(tmp_path, experiment()).close()
     with pytest.raises(LedgerError) as caught:

@@ -48,9 +48,9 @@ class Concentration:
             (`dither.core.histogram`); zeros are in none.
 
     Reference:
-        Y. Zhang et al. (2022), "PATS: Sensitivity-aware Noisy Learning for Pretrained Language Models", doi
-        10.18653/v1/2022.emnlp-main.241, asks how concentrated sensitivities are. Only its abstract was at
-        hand; these measures are our choice.
+        Y. Zhang, H. Zhang, S. Wang, W. Wu and Z. Li (2022), "PATS: Sensitivity-aware Noisy Learning for
+        Pretrained Language Models", doi 10.18653/v1/2022.emnlp-main.241, asks how concentrated sensitivities
+        are. Only its abstract was at hand; these measures are our choice.
     """
 
     count: int

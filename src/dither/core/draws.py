@@ -13,6 +13,8 @@ import json
 import math
 from enum import IntEnum
 from hashlib import blake2b
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +37,7 @@ class Purpose(IntEnum):
     ROUNDING = 1
 
 
-def check_seed(seed: object) -> int:
+def check_seed(seed: Any) -> int:
     """Return the seed if it is a whole number in [0, 2^64), else say what is wrong.
 
     Example:
@@ -46,11 +48,11 @@ def check_seed(seed: object) -> int:
         ...
         ValueError: seed is -1; it must lie in [0, 2^64)
     """
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"seed is {seed!r}; it must be a whole number in [0, 2^64)")
-    if not 0 <= seed <= MAX_SEED:
+    if not 0 <= int(seed) <= MAX_SEED:
         raise ValueError(f"seed is {seed}; it must lie in [0, 2^64)")
-    return seed
+    return int(seed)
 
 
 def stream_key(seed: int, method: str, name: str, version: int = RECIPE_VERSION) -> Key:

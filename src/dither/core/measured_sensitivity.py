@@ -32,9 +32,9 @@ def mean_sensitivity(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
         ValueError: no batch, no parameter to be trained, or a sharded one (DTensor), not supported here.
 
     Reference:
-        Y. Zhang et al. (2022), "PATS: Sensitivity-aware Noisy Learning for Pretrained Language Models", doi
-        10.18653/v1/2022.emnlp-main.241. Only its abstract was at hand: that sensitivity is |w·g|, and that it
-        is averaged like this, is our reconstruction.
+        Y. Zhang, H. Zhang, S. Wang, W. Wu and Z. Li (2022), "PATS: Sensitivity-aware Noisy Learning for
+        Pretrained Language Models", doi 10.18653/v1/2022.emnlp-main.241. Only its abstract was at hand: that
+        sensitivity is |w·g|, and that it is averaged like this, is our reconstruction.
     """
     rows = [row for row in named_parameters(model) if row.tied_to is None and row.parameter.requires_grad]
     _check(rows)

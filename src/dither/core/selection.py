@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import isfinite
+from numbers import Real
+from typing import Any
 
 Patterns = str | Iterable[str] | None
 Strength = float | Mapping[str, float]
@@ -74,11 +76,23 @@ def check_strength(value: object, option: str = "noise_lambda") -> Strength:
 
 
 def _check_number(value: object, option: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{option} is {value!r}; it must be a finite number >= 0, such as 0.15")
     if not isfinite(value) or value < 0:
         raise ValueError(f"{option} is {value}; it must be a finite number >= 0, such as 0.15")
-    return float(value)
+    return as_float(value)
+
+
+def as_float(value: Any) -> float:
+    """A real number of any kind as Python's float; one of fewer bits as the decimal that it was written as.
+
+    Example:
+        >>> import numpy as np
+        >>> as_float(np.float32(0.15)), as_float(1)
+        (0.15, 1.0)
+    """
+    # 0.15 in 32 bits is another number than in 64; whoever wrote it meant the same recipe.
+    return float(str(value)) if getattr(value, "itemsize", 8) < 8 else float(value)
 
 
 def strength_of(name: str, strength: Strength) -> float | None:

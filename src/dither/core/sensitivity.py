@@ -1,8 +1,9 @@
 """The rule of PATS: how much a weight matters for the task, and how much noise it gets for it.
 
-Only the abstract of the paper was at hand (Zhang, Fu, Zhang and Cui, "PATS: Sensitivity-aware Noisy
-Learning for Pretrained Language Models", EMNLP 2022, doi 10.18653/v1/2022.emnlp-main.241), so these
-formulas are *our reconstruction* from it. A reader who has the paper changes `insensitivity`.
+Only the abstract of the paper was at hand (Yupeng Zhang, Hongzhi Zhang, Sirui Wang, Wei Wu and Zhoujun Li,
+"PATS: Sensitivity-aware Noisy Learning for Pretrained Language Models", EMNLP 2022, doi
+10.18653/v1/2022.emnlp-main.241), so these formulas are *our reconstruction* from it. A reader who has the
+paper changes `insensitivity`.
 """
 
 import math

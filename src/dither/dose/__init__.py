@@ -55,8 +55,8 @@ def functional_dose(
             other rows. None takes the first 8 of `batches`, which need labels then.
         seed: of the calibration, in [0, 2^64).
         draws: of the noise, at least 1.
-        total_steps: of the run; needed where PATS has `start`, `stop` or `per_step`, whose share of λ
-            depends on it. A linear schedule without warm-up is assumed.
+        total_steps: of the run; needed for PATS with `per_step`, and with `start` or `stop` under
+            `schedule="linear"`, whose share of λ depends on it. Linear decay is assumed.
 
     Returns:
         The dose. Strength 0 and plain training give exactly 0.

@@ -116,8 +116,8 @@ def _checked(loss: Any, number: int) -> Tensor:
 
 
 def share_of_dose(method: PATS, total_steps: int | None) -> float:
-    """sqrt(Σ c_t²) over the steps with noise: 1 but for start, stop and per_step."""
-    if not method.per_step and method.start == 1 and method.stop is None:
+    """sqrt(Σ c_t²) of a run: 1 but for per_step, and for start and stop under the rule "linear"."""
+    if method.is_normalised or (not method.per_step and method.start == 1 and method.stop is None):
         return 1.0
     if total_steps is None:
         named = "per_step" if method.per_step else "start and stop"

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from dither.apply import Plan, apply_
 from dither.attachment import Handle, attach
+from dither.core.schedules import EARLIER_SCHEDULE
 from dither.marks import ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
@@ -25,6 +26,7 @@ from dither.methods.settings import recipe_hash, seed_of, strength
 from dither.record import Record
 from dither.steps import KEY
 from dither.steps.optimizers import base_optimizer
+from dither.steps.rates import UnknownRatesError
 
 logger = logging.getLogger("dither")
 
@@ -46,6 +48,10 @@ class NoiseCallback(TrainerCallback):
     optimizer step; a run that starts over starts its averages over. Both resume exactly from the Trainer's
     own checkpoints, with the settings and the seed of the first start; anything else is refused. Under DDP
     every process adds the same noise to its replica.
+
+    The noise of PATS is divided among the steps by the Trainer's own scheduler, so `noise_lambda` is the dose
+    of the whole run under any `lr_scheduler_type`; where a scheduler follows a metric, linear decay is taken,
+    and the log says so.
 
     What was noised, and how much, goes into the Trainer's log history (`dither_<family>_...`), into
     `dither.json` of each checkpoint, and to the reporters that come after this callback. The Trainer puts
@@ -111,8 +117,8 @@ class NoiseCallback(TrainerCallback):
             record = _adopt(model, self.noisytune, args.seed) if resumed else None
             self._keep(record or apply_(model, self.noisytune, seed=args.seed), model)
         if self.pats is not None:
-            planned = {"total_steps": state.max_steps, "seed": args.seed}
-            self.handle = attach(self.pats, optimizer, model, **planned, reset=not resumed)
+            planned = {"total_steps": state.max_steps, "seed": args.seed, "reset": not resumed}
+            self.handle = _attached(self.pats, optimizer, model, kwargs.get("lr_scheduler"), **planned)
         self._untold = {}
         if not resumed and state.is_world_process_zero and self.records:
             self._untold = self._entries("noisytune")
@@ -123,7 +129,8 @@ class NoiseCallback(TrainerCallback):
         """Add the noise so far to what the Trainer logs of training; evaluations stay as they are."""
         if not logs or not {"loss", "train_loss"} & logs.keys() or not state.is_world_process_zero:
             return
-        entries = {key: value for key, value in self._entries("pats").items() if key.endswith("noise_rms")}
+        told = ("noise_rms", "dose_given")
+        entries = {key: value for key, value in self._entries("pats").items() if key.endswith(told)}
         logs.update(self._untold | entries)
         self._untold = {}
         if state.log_history and state.log_history[-1].get("step") == state.global_step:
@@ -150,6 +157,13 @@ class NoiseCallback(TrainerCallback):
         methods = [method for method in (self.noisytune, self.pats) if method is not None]
         return {method.family: recipe_hash(method.recipe(seed_of(method, seed))) for method in methods}
 
+    def _earlier_recipe(self, seed: int) -> str | None:
+        """That of a run of the same settings from before the schedule counted; it goes on as it began."""
+        if self.pats is None:
+            return None
+        earlier = replace(self.pats, schedule=EARLIER_SCHEDULE)
+        return recipe_hash(earlier.recipe(seed_of(earlier, seed)))
+
     def _first_entry(self, seed: int, state: Any) -> dict[str, Any]:
         """What the log history keeps of the start; a resumed run is checked against it."""
         entry: dict[str, Any] = {f"dither_{name}_recipe": text for name, text in self._recipes(seed).items()}
@@ -162,9 +176,10 @@ class NoiseCallback(TrainerCallback):
         first: dict[str, Any] = {}
         for entry in state.log_history:
             first |= {key: value for key, value in entry.items() if key.startswith("dither_")}
+        earlier = self._earlier_recipe(seed)
         for family, title in (("noisytune", "NoisyTune"), ("pats", "PATS")):
             theirs, ours = first.get(f"dither_{family}_recipe"), self._recipes(seed).get(family)
-            if theirs != ours:
+            if theirs != ours and not (family == "pats" and theirs is not None and theirs == earlier):
                 raise ValueError(
                     f"training resumes at step {state.global_step} from a checkpoint "
                     f"{f'with {title} recipe {theirs}' if theirs else f'without {title}'}, now "
@@ -180,7 +195,9 @@ class NoiseCallback(TrainerCallback):
                 "whole checkpoint, or start afresh"
             )
         planned = first.get("dither_pats_total_steps", state.max_steps)
-        if planned != state.max_steps:
+        # Where the state itself says for how many steps it was planned, `attach` compares them.
+        told = all("total_steps" in group[KEY] for group in base_optimizer(optimizer).param_groups)
+        if planned != state.max_steps and not told:
             logger.warning(
                 "PATS: the run was planned for %d optimizer steps and goes on as one of %d, so its dose per "
                 "step changes here and noise_lambda is no longer the dose of the whole run",
@@ -200,11 +217,30 @@ class NoiseCallback(TrainerCallback):
         if record is None:
             return {}
         counts = record.counts()
-        return {
+        entries = {
             f"dither_{family}_tensors": float(counts["noised"]),
             f"dither_{family}_skipped": float(counts["skipped"]),
             f"dither_{family}_noise_rms": record.root_mean_square("effective"),
         }
+        if record.dose_given is not None:
+            entries[f"dither_{family}_dose_given"] = record.dose_given
+        return entries
+
+
+def _attached(method: PATS, optimizer: Any, model: nn.Module, scheduler: Any, **planned: Any) -> Handle:
+    """PATS with the doses of the scheduler's learning rates, or, said aloud, of linear decay."""
+    if not method.is_normalised:
+        return attach(method, optimizer, model, **planned)
+    try:
+        return attach(method, optimizer, model, **planned, schedule=scheduler)
+    except UnknownRatesError as error:
+        logger.warning(
+            "PATS: %s. Linear decay is taken instead: under a constant learning rate the noise has 1.73 "
+            "times the dose that noise_lambda asks for. Where the learning rate may rise, give the highest "
+            "of the run: PATS(lr_max=...)",
+            error,
+        )
+        return attach(method, optimizer, model, **planned)
 
 
 def _note_processes(processes: int, state: Any) -> None:

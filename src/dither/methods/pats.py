@@ -1,8 +1,8 @@
 """PATS: noise during fine-tuning, bigger where a weight matters less for the task.
 
-Y. Zhang, et al., "PATS: Sensitivity-aware Noisy Learning for Pretrained Language Models", EMNLP 2022,
-https://doi.org/10.18653/v1/2022.emnlp-main.241. Only the abstract was at hand: the rule is our
-reconstruction (`dither.core.sensitivity`).
+Y. Zhang, H. Zhang, S. Wang, W. Wu and Z. Li, "PATS: Sensitivity-aware Noisy Learning for Pretrained Language
+Models", EMNLP 2022, https://doi.org/10.18653/v1/2022.emnlp-main.241. Only the abstract was at hand: the rule
+is our reconstruction (`dither.core.sensitivity`).
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from dither.core.noise import Measure, Rounding, SensitivityRule, Weighting
+from dither.core.schedules import SCHEDULES
 from dither.core.selection import Patterns, Strength
 from dither.methods.settings import (
     Unresolved,
     check_choice,
     check_common,
     check_range,
-    check_whole,
+    check_step,
     recipe_of,
 )
 
@@ -33,11 +34,13 @@ class PATS:
         e ← s at first, then β·e + (1 − β)·s          on A, unchanged elsewhere
         m = mean of e over A
         r = max(0, 1 − e / m_before)^γ                on A, 0 elsewhere; no noise at the first step
-        W ← W + λ · c · std(W_0) · r ⊙ U(−1/2, 1/2)    c = (lr / lr_max) · sqrt(3 / T)
+        W ← W + λ · c · std(W_0) · r ⊙ U(−1/2, 1/2)    c = (lr / lr_max) / sqrt(Σ (lr / lr_max)²)
 
-    λ is the dose of the whole run: what a weight that always gets full noise has accumulated after T
-    steps has the spread of NoisyTune's noise at the same λ, whatever T is. *This is our reconstruction from
-    the abstract of the paper*, which does not give the formula.
+    The sum goes over the steps of the run with noise, so λ is the dose of the whole run: what a weight that
+    always gets full noise has accumulated at its end has the spread of NoisyTune's noise at the same λ,
+    whatever the number of steps and the schedule of the learning rate. The Trainer tells the schedule;
+    `dither.attach` takes it. *This is our reconstruction from the abstract of the paper*, which does not give
+    the formula.
 
     Args:
         noise_lambda: λ >= 0, or a map of glob patterns to values (see `NoisyTune`). "matched" stands for the
@@ -52,12 +55,15 @@ class PATS:
         token_embeddings: False leaves the input embeddings alone.
         vectors: True includes biases and the gains of norms.
         across: "tensor" for the mean m of each tensor, "model" for one over all tensors.
-        start: first optimizer step with noise, counted from 1.
+        start: first optimizer step with noise, counted from 1, below 2^32; the first of all adds none anyhow.
         stop: noise ends before this step; None for never.
-        every: noise at each `every`-th step, stronger by sqrt(every): the dose stays.
+        every: noise at each `every`-th step. Fewer steps with noise get more of it each: the dose stays.
         per_step: λ is the dose of a step, c = lr / lr_max; no total_steps needed.
-        lr_max: the highest learning rate of the run; None takes the optimizer group's max_lr, else its
-            initial_lr, else its lr when attached.
+        lr_max: the highest learning rate of the run; None takes that of the schedule, else the optimizer
+            group's max_lr, else its initial_lr, else its lr when attached. A higher one is an error.
+        schedule: "run" for the dose of the whole run under every schedule; "linear" for the rule of before,
+            c = (lr / lr_max) · sqrt(3 · every / T), which is right for linear decay alone and continues runs
+            that were begun under it.
         rounding: to half precision: "nearest" or "stochastic".
         average: dtype in which e is kept, "float32" or "bfloat16" for half the memory (docs/pats.md says what
             that changes). A half-precision weight keeps it in its own dtype, which loading would cast it to.
@@ -92,6 +98,7 @@ class PATS:
     every: int = 1
     per_step: bool = False
     lr_max: float | None = None
+    schedule: Literal["run", "linear"] = "run"
     rounding: Rounding = "nearest"
     average: Literal["float32", "bfloat16"] = "float32"
     measure: Measure = "gradient"
@@ -113,10 +120,11 @@ class PATS:
         check_choice("average", self.average, ("float32", "bfloat16"))
         check_choice("measure", self.measure, ("gradient", "magnitude"))
         check_choice("weighting", self.weighting, ("insensitivity", "blind", "inverted"))
-        check_whole("start", self.start, least=1)
-        check_whole("every", self.every, least=1)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        object.__setattr__(self, "start", check_step("start", self.start, least=1))
+        object.__setattr__(self, "every", check_step("every", self.every, least=1))
         if self.stop is not None:
-            check_whole("stop", self.stop, least=self.start)
+            object.__setattr__(self, "stop", check_step("stop", self.stop, least=self.start))
         if self.lr_max is not None:
             peak = check_range("lr_max", self.lr_max, 0.0, float("inf"), closed="neither")
             object.__setattr__(self, "lr_max", peak)
@@ -130,6 +138,22 @@ class PATS:
     def rule(self) -> SensitivityRule:
         """How gradients become weights of the noise."""
         return SensitivityRule(self.beta, self.gamma, self.measure, self.weighting, self.idle)
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether the doses of a run's steps are made to add up by its own learning rates."""
+        return self.schedule == "run" and not self.per_step
+
+    def noise_steps(self, total_steps: int) -> range:
+        """The steps of a run, counted from 1, that add noise; never the first, which knows no mean yet.
+
+        Example:
+            >>> list(PATS().noise_steps(4)), list(PATS(every=3, stop=9).noise_steps(100))
+            ([2, 3, 4], [4, 7])
+        """
+        first = self.start if self.start > 1 else 1 + self.every
+        end = total_steps + 1 if self.stop is None else min(self.stop, total_steps + 1)
+        return range(first, end, self.every)
 
     def adds_noise_at(self, step: Tensor) -> Tensor:
         """Whether a step, counted from 1, is one of those with noise: on the step's device, without waiting.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from dither.core.schedules import EARLIER_SCHEDULE
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.plain import Plain
@@ -177,6 +178,19 @@ def create_method(name: str, **settings: Any) -> NoisyTune | PATS | Plain:
         if setting in info.preset:
             raise ValueError(f"method {name!r} is what it is by {setting}={info.preset[setting]!r}; leave it")
     return info.kind(**{**info.preset, **settings})
+
+
+def recorded_method(name: str, settings: Mapping[str, Any]) -> NoisyTune | PATS | Plain:
+    """A method by its settings as a plan or a ledger holds them (`recorded_settings`).
+
+    What they do not say is what it was before it could be said, not today's default.
+
+    Example:
+        >>> recorded_method("pats", {"beta": 0.9}).schedule, create_method("pats", beta=0.9).schedule
+        ('linear', 'run')
+    """
+    may_say = name in available_methods() and "schedule" in available_methods()[name].settings
+    return create_method(name, **({"schedule": EARLIER_SCHEDULE} if may_say else {}) | dict(settings))
 
 
 def _nearest(word: str, words: Any) -> str:

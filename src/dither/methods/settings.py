@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from hashlib import sha256
 from math import isfinite
+from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
-from dither.core.draws import RECIPE_VERSION, check_seed
-from dither.core.selection import Strength, as_patterns, check_strength
+from dither.core.draws import MAX_STEP, RECIPE_VERSION, check_seed
+from dither.core.schedules import recorded_settings
+from dither.core.selection import Strength, as_float, as_patterns, check_strength
 
 Unresolved = Literal["matched", "energy"]
 UNRESOLVED: tuple[str, ...] = ("matched", "energy")
@@ -26,7 +28,7 @@ def check_common(method: Any) -> None:
     if method.include == ():
         raise ValueError("include is empty, so no tensor would be noised; None includes all")
     if method.seed is not None:
-        check_seed(method.seed)
+        object.__setattr__(method, "seed", check_seed(method.seed))
     check_choice("scope", method.scope, ("all", "backbone"))
     check_choice("rounding", method.rounding, ("nearest", "stochastic"))
     for field in fields(method):
@@ -111,24 +113,41 @@ def check_range(
         >>> check_range("gamma", 2, 0.0, float("inf"), closed="neither")
         2.0
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{option} is {value!r}; it must be a number")
-    above = value >= low if closed == "left" else value > low
-    if not (above and value < high and isfinite(value)):
+    number = as_float(value)
+    above = number >= low if closed == "left" else number > low
+    if not (above and number < high and isfinite(number)):
         limits = f"{'[' if closed == 'left' else '('}{low:g}, {high:g})"
         raise ValueError(f"{option} is {value}; it must lie in {limits}")
-    return float(value)
+    return number
 
 
-def check_whole(option: str, value: object, *, least: int) -> None:
-    """Refuse anything but a whole number >= least."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def check_whole(option: str, value: object, *, least: int) -> int:
+    """Return a whole number >= least as an int, whatever kind of number it is."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{option} is {value!r}; it must be a whole number >= {least}")
+    return int(value)
+
+
+def check_step(option: str, value: object, *, least: int) -> int:
+    """Return the number of an optimizer step, or of steps, as an int; the draws count them below 2^32.
+
+    Example:
+        >>> check_step("start", 0, least=1)
+        Traceback (most recent call last):
+        ...
+        ValueError: start is 0; it must be a whole number in [1, 2^32)
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not least <= value <= MAX_STEP:  # type: ignore[operator]
+        raise ValueError(f"{option} is {value!r}; it must be a whole number in [{least}, 2^32)")
+    return int(value)  # type: ignore[call-overload]
 
 
 def recipe_of(method: Any, seed: int) -> dict[str, object]:
     """Everything that determines a method's noise, as JSON values in the order of its fields."""
-    settings = {field.name: _as_json(getattr(method, field.name)) for field in fields(method)}
+    settings = recorded_settings({row.name: _as_json(getattr(method, row.name)) for row in fields(method)})
     return {"version": RECIPE_VERSION, "method": method.family, **settings, "seed": seed}
 
 

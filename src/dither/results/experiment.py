@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from dither.core.schedules import EARLIER_SCHEDULE
 from dither.results import canonical_json as cj
 from dither.results.errors import LedgerError
 from dither.results.runs import RunSpec, without_one_process
@@ -116,7 +117,13 @@ class Experiment:
                 else:
                     later = {MULTILINGUAL, _ROWS} & new_items[name].keys()
                     known = {key: new_items[name][key] for key in later}
-                    lines += _leaf_differences(f"{group}[{name}]", known | value, new_items[name])
+                    old, now = _with_schedule(known | value, new_items[name])
+                    lines += _leaf_differences(f"{group}[{name}]", old, now)
+                    if old.get("schedule") == EARLIER_SCHEDULE != now["schedule"]:
+                        lines.append(
+                            "(the folder's noise takes every schedule for a linear one; "
+                            f"--set {name.partition('@')[0]}.schedule={EARLIER_SCHEDULE} goes on with it)"
+                        )
         missing = [seed for seed in self.seeds if seed not in new.seeds]
         if missing:
             lines.append(f"seeds: {_listed(self.seeds)} there, of which this leaves out {_listed(missing)}")
@@ -209,6 +216,13 @@ class Extension:
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     looks: int
+
+
+def _with_schedule(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of a method in which a schedule that is not said is said, where either says one."""
+    if "schedule" not in old and "schedule" not in new:
+        return old, new
+    return {"schedule": EARLIER_SCHEDULE} | old, {"schedule": EARLIER_SCHEDULE} | new
 
 
 def _leaf_differences(where: str, old: Any, new: Any) -> list[str]:

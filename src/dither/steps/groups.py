@@ -1,12 +1,16 @@
 """The scalars of noise during training, under a `dither` key of each parameter group of an optimizer.
 
     group["dither"] = {"schema": 1, "recipe": hash, "step": t, "lr_max": ...,
-                       "std": [...], "mean": [...], "change": [[...], ...]}
+                       "std": [...], "mean": [...], "change": [[...], ...],
+                       "total_steps": T, "factor": f, "given": Σ c²}
 
 The lists follow `group["params"]`; only plain numbers stand in them, so every checkpoint format takes them.
+The last line is missing where a step's dose does not follow from the run's learning rates
+(`schedule="linear"`, `per_step=True`, and all states of before there was a choice): loaders of distributed
+checkpoints demand every key that they find.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -14,27 +18,22 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dither.core.noise import Change
+from dither.core.schedules import TOLERANCE
+from dither.steps.rates import RatePlan
 
 KEY = "dither"
 SCHEMA = 1
+_NORMALISED = ("total_steps", "factor", "given")
 
 
 class GroupState:
     """The scalars of one parameter; a view into its group."""
 
-    def __init__(self, group: dict[str, Any], index: int) -> None:
+    def __init__(self, group: dict[str, Any], index: int, number: int) -> None:
         self._group = group
         self._index = index
-
-    @property
-    def lr(self) -> float:
-        """The learning rate that the step used."""
-        return float(self._group["lr"])
-
-    @property
-    def lr_max(self) -> float:
-        """The highest learning rate of the run."""
-        return self._group[KEY]["lr_max"]
+        self.number = number
+        """Of the group."""
 
     @property
     def std(self) -> float:
@@ -60,20 +59,21 @@ class GroupState:
 class GroupStates:
     """All groups of one optimizer. Always read from the optimizer, so that a loaded state counts at once."""
 
-    def __init__(self, optimizer: Optimizer, recipe_hash: str) -> None:
+    def __init__(self, optimizer: Optimizer, recipe_hash: str, earlier_hash: str | None = None) -> None:
         self._optimizer = optimizer
         self._recipe_hash = recipe_hash
+        self._earlier_hash = earlier_hash  # of the same settings under the rule of before: continued under it
         self._indexed: tuple[list[tuple[int, ...]], dict[int, GroupState]] | None = None
 
     def found(self, *, reset: bool) -> bool:
-        """Whether state of this recipe is there to be continued.
+        """Whether state of this recipe is there to be continued: not where no step was counted so far.
 
         Raises:
             ValueError: state of another recipe or schema, or for other parameters, is there.
         """
         groups = self._optimizer.param_groups
         kept = [group[KEY] for group in groups if "std" in group.get(KEY, {})]
-        if reset or not kept:
+        if reset or not any(state["step"] for state in kept):
             return False
         if len(kept) != len(groups):
             raise ValueError(
@@ -93,26 +93,33 @@ class GroupStates:
         for number, group in enumerate(self._optimizer.param_groups):
             self._check(group, number)
 
-    def create(self, spreads: dict[int, float], lr_max: float | None) -> None:
+    def create(self, spreads: dict[int, float], lr_max: float | None, plan: RatePlan | None) -> None:
         """Start at step 0. What else stands under the key is kept.
 
         Args:
             spreads: std(W_0) by the id of the parameter.
-            lr_max: for all groups, or None for each group's max_lr, else its initial_lr, else its lr.
+            lr_max: for all groups, or None for the highest planned, or each group's max_lr, else its
+                initial_lr, else its lr.
+            plan: of the run's learning rates; None where the doses do not follow from them.
 
         Raises:
-            ValueError: a group whose highest learning rate cannot be known.
+            ValueError: a group whose highest learning rate cannot be known, or is planned to be exceeded.
         """
-        peaks = [_peak(group, number, lr_max) for number, group in enumerate(self._optimizer.param_groups)]
-        for group, peak in zip(self._optimizer.param_groups, peaks, strict=True):
+        groups = self._optimizer.param_groups
+        peaks = [_peak(group, i, lr_max, plan.highest(i) if plan else 0.0) for i, group in enumerate(groups)]
+        for number, (group, peak) in enumerate(zip(groups, peaks, strict=True)):
             stds = [spreads.get(id(parameter), 0.0) for parameter in group["params"]]
-            fresh = {"schema": SCHEMA, "recipe": self._recipe_hash, "step": 0, "lr_max": peak}
+            fresh: dict[str, Any] = {"schema": SCHEMA, "recipe": self._recipe_hash, "step": 0, "lr_max": peak}
             lists = {
                 "std": stds,
                 "mean": [0.0] * len(stds),
                 "change": [list(astuple(Change())) for _ in stds],
             }
-            group[KEY] = group.get(KEY, {}) | fresh | lists
+            if plan is not None:
+                factor = plan.factor(number, peak)
+                lists |= {"total_steps": plan.total_steps, "factor": factor, "given": 0.0}
+            others = {key: value for key, value in group.get(KEY, {}).items() if key not in _NORMALISED}
+            group[KEY] = others | fresh | lists
 
     def forget_constants(self, targets: dict[int, Any]) -> None:
         """Drop the targets whose std(W_0) is 0."""
@@ -126,14 +133,50 @@ class GroupStates:
         self.check()
         return self._optimizer.param_groups[0][KEY]["step"]
 
+    @property
+    def is_earlier(self) -> bool:
+        """Whether the state is of a run that was begun under the rule of before."""
+        return self._optimizer.param_groups[0][KEY]["recipe"] == self._earlier_hash != self._recipe_hash
+
+    @property
+    def planned_steps(self) -> int | None:
+        """T of the run that the state is of; None where the state does not say it."""
+        return self._optimizer.param_groups[0][KEY].get("total_steps")
+
+    @property
+    def factors(self) -> list[float | None]:
+        """f of each group; None where its doses do not follow from the run's learning rates."""
+        return [group[KEY].get("factor") for group in self._optimizer.param_groups]
+
+    def lr_max(self, number: int) -> float:
+        """The highest learning rate of a group's run."""
+        return self._optimizer.param_groups[number][KEY]["lr_max"]
+
+    def given(self) -> list[float]:
+        """Σ c² of each group so far; 0 where it is not counted."""
+        return [group[KEY].get("given", 0.0) for group in self._optimizer.param_groups]
+
+    def noised(self) -> list[tuple[int, dict[str, Any]]]:
+        """The groups of which any parameter gets noise, with their numbers."""
+        groups = enumerate(self._optimizer.param_groups)
+        return [(number, group) for number, group in groups if any(group[KEY]["std"])]
+
     def held(self) -> list[object]:
         """The objects that hold the state: others as soon as another state was loaded."""
         return [group.get(KEY) for group in self._optimizer.param_groups]
 
-    def write(self, step: int, rows: Iterable[tuple[int, float, list[float]]] = ()) -> None:
-        """Note t; and m and the numbers of the change so far, after the id of the parameter."""
-        for group in self._optimizer.param_groups:
+    def write(
+        self,
+        step: int,
+        rows: Iterable[tuple[int, float, list[float]]] = (),
+        *,
+        given: Sequence[float] | None = None,
+    ) -> None:
+        """Note t, and Σ c² of each group; and m and the numbers of the change, after the parameter's id."""
+        for number, group in enumerate(self._optimizer.param_groups):
             group[KEY]["step"] = step
+            if given is not None and "given" in group[KEY]:
+                group[KEY]["given"] = given[number]
         owners = self.index()
         for key, mean, (elements, changed, energy, requested) in rows:
             owners[key].keep(mean, [int(elements), int(changed), energy, requested])
@@ -143,7 +186,11 @@ class GroupStates:
         groups = self._optimizer.param_groups
         key = [(id(group), *map(id, group["params"])) for group in groups]
         if self._indexed is None or self._indexed[0] != key:
-            found = {id(parameter): GroupState(group, i) for group, i, parameter in self._members()}
+            found = {
+                id(parameter): GroupState(group, i, number)
+                for number, group in enumerate(groups)
+                for i, parameter in enumerate(group["params"])
+            }
             self._indexed = key, found
         return self._indexed[1]
 
@@ -165,7 +212,7 @@ class GroupStates:
                 f"{where} holds state of PATS in schema {state.get('schema')!r}, this version reads "
                 f"{SCHEMA}; continue with the version that wrote it, or attach with reset=True"
             )
-        if state["recipe"] != self._recipe_hash:
+        if state["recipe"] not in (self._recipe_hash, self._earlier_hash):
             raise ValueError(
                 f"{where} holds state of PATS of recipe {state['recipe']}, now {self._recipe_hash} is "
                 "asked for (other settings or another seed); use the same settings, or attach with reset=True"
@@ -177,12 +224,19 @@ class GroupStates:
             )
 
 
-def _peak(group: dict[str, Any], number: int, lr_max: float | None) -> float:
+def _peak(group: dict[str, Any], number: int, lr_max: float | None, planned: float) -> float:
+    """The highest learning rate of a group; `planned` is that of its schedule, 0 where it is not known."""
+    if lr_max is not None and planned > lr_max * (1.0 + TOLERANCE):
+        raise ValueError(
+            f"the schedule takes the learning rate of parameter group {number} to {planned:g}, above "
+            f"PATS(lr_max={lr_max:g}), which is to be the highest of the run; leave lr_max out, or raise it"
+        )
     values = (lr_max, group.get("max_lr"), group.get("initial_lr"), group.get("lr"))
     peak = next((float(value) for value in values if value is not None), float("nan"))
+    peak = peak if lr_max is not None or peak > planned else planned or peak
     if group.get("lr") is None or not 0.0 < peak < float("inf"):
         raise ValueError(
             f"the learning rate of parameter group {number} is {group.get('lr')} where PATS is attached, so "
-            "the highest of the run is unknown; attach after the scheduler is made, or pass lr_max="
+            "the highest of the run is unknown; attach after the scheduler is made, or PATS(lr_max=...)"
         )
     return peak

@@ -64,6 +64,11 @@ def skipped_flag(optimizer: Optimizer) -> Tensor | None:
     return torch.as_tensor(found_inf).reshape(())
 
 
+def waits(number: object) -> bool:
+    """Whether reading a number would make the host wait for a device."""
+    return isinstance(number, Tensor) and number.device.type != "cpu"
+
+
 def is_dummy_step(optimizer: Optimizer, work: Iterable[tuple[Tensor, Tensor]]) -> bool:
     """Whether nothing was trained: all learning rates and all gradients are zero.
 
@@ -73,7 +78,8 @@ def is_dummy_step(optimizer: Optimizer, work: Iterable[tuple[Tensor, Tensor]]) -
         optimizer: that stepped.
         work: parameters and their gradients; those of sharded ones are the same in every process.
     """
-    if any(float(group["lr"]) != 0.0 for group in optimizer.param_groups):
+    # A learning rate on a GPU is not read, since that would wait; a dummy step has its own 0 on the CPU.
+    if any(waits(group["lr"]) or float(group["lr"]) != 0.0 for group in optimizer.param_groups):
         return False
     gradients = [gradient if gradient.is_sparse else aligned(gradient, one) for one, gradient in work]
     return not any(gradient.is_sparse for gradient in gradients) and not any_nonzero(gradients)

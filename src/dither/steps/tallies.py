@@ -20,7 +20,7 @@ from dither.steps.groups import GroupStates
 
 
 class Tally:
-    """t, m and the change so far of the noised parameters of one device."""
+    """t, m, the change and the doses so far of the noised parameters of one device."""
 
     def __init__(self, groups: GroupStates, parameters: Sequence[Tensor]) -> None:
         self.device = parameters[0].device
@@ -56,6 +56,17 @@ class Tally:
         self.step += 1 if skipped is None else skipped == 0
         self._written = False
         return self.step
+
+    def give(self, squares: Tensor, due: Tensor, skipped: Tensor | None) -> None:
+        """Add what a step gives to the doses of the groups.
+
+        Args:
+            squares: c² of each group, float64, on this device.
+            due: whether the step adds noise, on this device.
+            skipped: as for `count_step`.
+        """
+        happens = due if skipped is None else due & (skipped == 0)
+        self.given += torch.where(happens, squares, 0.0)
 
     def numbers(self, values: Sequence[float]) -> Tensor:
         """Numbers as float32 on this device, without waiting for it."""
@@ -104,7 +115,7 @@ class Tally:
         """Write everything to the optimizer's groups, unless another state was loaded there meanwhile."""
         if not self._written and not self._is_outdated():
             rows = zip(self._parameters, self.mean.tolist(), self.change.tolist(), strict=True)
-            self._groups.write(int(self.step), rows)
+            self._groups.write(int(self.step), rows, given=self.given.tolist())
         self._written = True
 
     def _is_outdated(self) -> bool:
@@ -121,6 +132,7 @@ class Tally:
         self.mean = self.numbers([owner.mean for owner in mine])
         changes = [astuple(owner.change) for owner in mine]
         self.change = torch.tensor(changes, dtype=torch.float64).view(-1, 4).to(self.device)
+        self.given = torch.tensor(self._groups.given(), dtype=torch.float64).to(self.device)
         self._source = self._groups.held()
 
     def _rows(self, parameters: Sequence[Tensor]) -> Tensor | slice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from tiny_encoder import plan_of, save_encoder, sentences, write_task
 
 from dither.bench.plans.plan import Plan
 from dither.bench.plans.settings import parse_settings
+from dither.methods.registry import create_method, recorded_method
+
+RUN = json.loads((Path(__file__).parents[2] / "earlier_run.json").read_text())
+RUN_OF_BEFORE = {"task": "builtin/sentiment", "task_digest": "t1", "data_digest": "d1", "model_digest": "m1"}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,30 @@ def test_runs_are_made_pair_by_pair(task, encoder):
     assert runs == [(4, "none"), (4, "pats"), (1, "none"), (1, "pats")]
     assert len({request.spec.id for request in plan.requests()}) == 4
     assert plan.experiment("compare").seeds == (4, 1)
+
+
+def test_the_schedule_of_pats_is_part_of_a_run_and_linear_is_the_run_of_before(task, encoder):
+    def planned(*assignments):
+        methods, _ = parse_settings(assignments, ("none", "noisytune", "pats"))
+        plan = Plan.create([str(task)], str(encoder), methods, [0])
+        runs = {request.spec.method: request.spec for request in plan.requests()}
+        return runs, plan.experiment("compare").methods
+
+    now, arms = planned()
+    before, earlier = planned("pats.schedule=linear")
+    assert now["pats"].method_settings == arms["pats"] == before["pats"].method_settings | {"schedule": "run"}
+    assert "schedule" not in earlier["pats"]
+    assert now["pats"].id != before["pats"].id
+    assert {now[name].id == before[name].id for name in ("none", "noisytune")} == {True}
+    for runs, schedule in ((now, "run"), (before, "linear")):
+        method = recorded_method("pats", runs["pats"].method_settings)
+        assert method == create_method("pats", schedule=schedule)
+    assert recorded_method("pats", RUN["method_settings"]) == create_method("pats", schedule="linear")
+    raw, _ = planned("pats.per_step=true")
+    assert "schedule" not in raw["pats"].method_settings
+    old = replace(before["pats"], **RUN_OF_BEFORE, method_settings=RUN["method_settings"])
+    assert before["pats"].method_settings == RUN["method_settings"]
+    assert old.id == RUN["run id"]
 
 
 @pytest.mark.parametrize(

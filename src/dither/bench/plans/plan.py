@@ -19,6 +19,7 @@ from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of, settings_of
 from dither.core.draws import RECIPE_VERSION
+from dither.core.schedules import recorded_settings
 from dither.methods.registry import SEEDS_BELOW, create_method, method_info, other_seed
 from dither.results import MULTILINGUAL, Experiment, RunSpec
 
@@ -147,12 +148,13 @@ class Plan:
 
     def _planned_methods(self) -> dict[str, dict[str, Any]]:
         """The settings of each method; apart from them those that differ where a task has languages."""
-        planned = {name: full_settings(name, changed) for name, changed in self.methods.items()}
+        full = {name: full_settings(name, changed) for name, changed in self.methods.items()}
+        planned = {name: recorded_settings(settings) for name, settings in full.items()}
         if not any(task.languages for task in self.tasks):
             return planned
         for name in [name for name in planned if method_info(base_of(name)).multilingual]:
             settings = full_settings(name, self.methods[name], multilingual=True)
-            own = {key: value for key, value in settings.items() if value != planned[name][key]}
+            own = {key: value for key, value in settings.items() if value != full[name][key]}
             planned[name][MULTILINGUAL] = own
         return planned
 
@@ -172,7 +174,7 @@ class Plan:
             model=self.source.name,
             model_digest=self.source.digest,
             method=method,
-            method_settings=settings,
+            method_settings=recorded_settings(settings),
             train_settings=dict(self.train_settings),
             seed=seed,
             threads=self.threads,

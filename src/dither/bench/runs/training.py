@@ -48,9 +48,9 @@ def make_trainer(
     from dither.bench.runs.reporter import Reporter
     from dither.bench.runs.stopwatch import Stopwatch
     from dither.integrations.hf_trainer import NoiseCallback
-    from dither.methods.registry import create_method
+    from dither.methods.registry import recorded_method
 
-    method = create_method(base_of(request.spec.method), **request.spec.method_settings)
+    method = recorded_method(base_of(request.spec.method), request.spec.method_settings)
     callback, stopwatch = NoiseCallback(method), Stopwatch()
     reporters = [Reporter(request.pulses, request.spec.id)] if request.pulses is not None else []
     learned = request.task.learned

@@ -1,0 +1,152 @@
+"""What was asked for and does not happen: noise of another dose, no gradient, no step. Each is said once."""
+
+import logging
+import math
+
+from dither.methods.pats import PATS
+from dither.steps.groups import GroupStates
+from dither.steps.step_doses import Doses
+
+logger = logging.getLogger("dither")
+
+_CLOSE = 0.02  # relative: how far the dose may be off before it is said
+
+
+class Notices:
+    """Follows the run of one handle and compares it with what was planned.
+
+    Attributes:
+        steps: counted so far; where asking the device would wait, skipped ones are among them.
+    """
+
+    def __init__(self, method: PATS, groups: GroupStates, total_steps: int | None) -> None:
+        self._method = method
+        self._groups = groups
+        self._total_steps = total_steps
+        self._said: set[str] = set()
+        self._source: list[object] = []
+        self._given: list[float] = []
+        self.steps = 0
+
+    def begin(self) -> None:
+        """Go on from what the groups hold, and say if no step of the run will add noise."""
+        self.follow_state()
+        factors = [factor for number, factor in enumerate(self._groups.factors) if number in self._noised()]
+        if factors and not any(factor != 0.0 for factor in factors):
+            self._say(
+                "nothing",
+                "no step of this run adds noise: of %d steps those from %s on may, and they are none, or "
+                "their learning rates are 0; the first step never does",
+                self._total_steps,
+                f"{self._method.start}{'' if self._method.stop is None else f' to {self._method.stop - 1}'}",
+            )
+
+    def follow_state(self) -> None:
+        """Read the state if it is new: at first, and after another one was loaded."""
+        held = self._groups.held()
+        if len(held) == len(self._source) and all(a is b for a, b in zip(held, self._source, strict=True)):
+            return
+        self._source = held
+        self.steps, self._given = self._groups.step, self._groups.given()
+        if self._groups.is_earlier:
+            self._say(
+                "earlier",
+                "the state is of a run that was begun when every schedule was taken for a linear one; it "
+                "goes on under that rule, as PATS(schedule='linear') does, and reset=True starts afresh",
+            )
+        planned = self._groups.planned_steps
+        if planned is not None and planned != self._total_steps:
+            self._say(
+                "total_steps",
+                "total_steps is %d, and the run that the state is of was planned for %d: its doses stay as "
+                "planned, so noise_lambda is no longer the dose of the whole run; reset=True starts afresh",
+                self._total_steps,
+                planned,
+            )
+
+    def no_gradient(self) -> None:
+        """The optimizer stepped and no parameter of it has a gradient."""
+        self._say(
+            "gradient",
+            "the optimizer stepped and no parameter has a gradient, so nothing was noised and the step was "
+            "not counted; gradients must still be there when optimizer.step() ends",
+        )
+
+    def count(self, doses: Doses, *, waits: bool) -> None:
+        """A step was counted; say once if the run is longer than planned, or its dose another."""
+        self.steps = self.steps + 1 if waits else self._groups.step
+        if self._total_steps is not None and self.steps == self._total_steps + 1:
+            self._say(
+                "longer",
+                "step %d of a run that was planned for %d optimizer steps; noise_lambda is no longer the "
+                "dose of the whole run (total_steps counts optimizer steps, not batches)",
+                self.steps,
+                self._total_steps,
+            )
+        if not doses.counted:
+            return
+        numbers = [math.nan if not isinstance(value, float) else value for value in doses.values]
+        if self.steps in self._method.noise_steps(self.steps):
+            pairs = zip(self._given, numbers, strict=True)
+            self._given = [given + number**2 for given, number in pairs]
+        total = self._groups.planned_steps or 0
+        if self.steps == total:
+            self._say_dose(self._given)
+        elif self.steps < total and any(given > (1.0 + _CLOSE) ** 2 for given in self._given):
+            ahead = self._left(total)
+            ends = [given + ahead * number**2 for given, number in zip(self._given, numbers, strict=True)]
+            self._say_dose(self._given, ends)
+
+    def end(self) -> None:
+        """The run is over, or nobody listens any more: say what did not happen."""
+        self.steps = self._groups.step
+        if self.steps == 0:
+            self._say(
+                "steps",
+                "no optimizer step was counted, so nothing was noised; was the optimizer stepped at all?",
+            )
+        elif self._groups.planned_steps is not None:
+            self._say_dose(self._groups.given())
+
+    def _left(self, total: int) -> int:
+        """How many steps with noise are to come."""
+        steps = self._method.noise_steps(total)
+        done = 0 if self.steps < steps.start else 1 + (self.steps - steps.start) // steps.step
+        return max(0, len(steps) - done)
+
+    def _say_dose(self, given: list[float], ends: list[float] | None = None) -> None:
+        """Say once if the dose is another than noise_lambda, of the group where it is farthest off."""
+        noised = [
+            number
+            for number in self._noised()
+            if self._groups.factors[number] and not math.isnan(given[number])
+        ]
+        if not noised:
+            return
+        number = max(noised, key=lambda one: abs(math.sqrt(given[one]) - 1.0))
+        times = math.sqrt(given[number])
+        if abs(times - 1.0) <= _CLOSE:
+            return
+        ahead = ""
+        if ends is not None:
+            ahead = (
+                f"; if the learning rate stays where it is, {math.sqrt(ends[number]):.2f} times at the end"
+            )
+        self._say(
+            "dose",
+            "after step %d of %s the noise has %.2f times the dose that noise_lambda asks for%s. The "
+            "learning rates or steps are not those planned, or linear decay where no schedule was given: "
+            "dither.attach(..., schedule=scheduler)",
+            self.steps,
+            self._groups.planned_steps,
+            times,
+            ahead,
+        )
+
+    def _noised(self) -> set[int]:
+        return {number for number, _ in self._groups.noised()}
+
+    def _say(self, what: str, text: str, *values: object) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning(f"PATS: {text}", *values)
