@@ -2,9 +2,9 @@
 
 python -m benchmarks.dose MODEL ROWS.jsonl.gz --columns sentence1 sentence2 [--steps 100]
 
-With --steps it also trains with a learning rate of nearly 0, so that nothing but the noise moves the weights, and
-compares what a whole run's noise does with what the dose says it will: with the gradients of training mode, dropout
-and all, and of evaluation mode.
+With --steps it also trains with a learning rate of nearly 0, so that nothing but the noise moves the weights,
+and compares what a whole run's noise does with what the dose says it will: with the gradients of training
+mode, dropout and all, and of evaluation mode.
 """
 
 import argparse

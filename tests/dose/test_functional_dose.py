@@ -130,6 +130,13 @@ def test_exceptions_and_contexts_of_the_caller() -> None:
         assert dose(dither.PATS(), model).d == expected
 
 
+def test_a_loader_and_inputs_of_other_types() -> None:
+    rows = [{key: value[at] for key, value in batch.items()} for batch in ROWS for at in range(6)]
+    loader = torch.utils.data.DataLoader(rows, batch_size=9)  # it draws from torch's generator when it starts
+    found = dither.functional_dose(Encoder(), loader, dither.NoisyTune())
+    assert (found.rows, found.d) == (18, pytest.approx(dose(dither.NoisyTune()).d, rel=1e-5))
+
+
 def test_half_precision() -> None:
     found = dose(dither.PATS(noise_lambda=0.3), Encoder().to(torch.bfloat16))
     assert found.d == pytest.approx(dose(dither.PATS(noise_lambda=0.3)).d, rel=0.1)

@@ -118,7 +118,7 @@ def test_a_dose_that_no_lambda_reaches(value: Callable[[float], float]) -> None:
 def test_what_cannot_be_matched_says_why() -> None:
     meter = DoseMeter(Encoder(), ROWS, sensitivity_batches=LABELLED)
     for method, message in (
-        (dither.PATS(include="head*"), r"does not reach the last hidden states, such as a head"),
+        (dither.PATS(include="head*"), r"does not reach the last hidden states .* such as a head"),
         (dither.NoisyTune(include="norm.weight"), r"all 7 tensors are left alone \(constant, not included\)"),
         (dither.create_method("none"), r"plain fine-tuning has no noise at any strength"),
     ):
@@ -158,3 +158,21 @@ def test_a_strength_without_a_number_is_refused_everywhere(kind: Any, word: str)
         ValueError, match=r"noise_lambda is 'machted'; .* 0\.15, or one of 'matched', 'energy'"
     ):
         kind(noise_lambda="machted")
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
+def test_a_fresh_adapter_has_no_dose() -> None:
+    peft = pytest.importorskip("peft")
+    with torch.random.fork_rng(devices=[]):
+        model = peft.get_peft_model(Encoder(), peft.LoraConfig(target_modules=["inner"]))
+    meter = DoseMeter(model, ROWS, sensitivity_batches=LABELLED)
+    for method, message in (
+        (dither.NoisyTune(), r"does not reach .* or the first matrix of a fresh LoRA"),
+        (dither.PATS(), r"the gradient of what it noises is 0 at these weights, as in a fresh LoRA"),
+    ):
+        assert meter.dose(method).d == 0.0
+        with pytest.raises(ValueError, match=message):
+            meter.match(method, meter.dose(dither.NoisyTune(frozen=True)))
+    assert (
+        meter.match(dither.NoisyTune(frozen=True, noise_lambda=0.4), dither.NoisyTune(frozen=True)).by == "d"
+    )

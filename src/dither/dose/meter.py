@@ -124,9 +124,12 @@ class DoseMeter:
         reasons = sorted({row.reason or "" for row in noise.skipped})
         why = f"all {len(noise.skipped)} tensors are left alone ({', '.join(reasons)})"
         if noise.parts:
-            why = "what it noises does not reach the last hidden states, such as a head that was put on top"
+            why = (
+                "what it noises does not reach the last hidden states at these weights, such as a head that "
+                "was put on top, or the first matrix of a fresh LoRA"
+            )
             if noise.energy == 0.0:
-                why = "its weights of the noise are 0 everywhere: the loss does not depend on what it noises"
+                why = "the gradient of what it noises is 0 at these weights, as in a fresh LoRA"
         raise ValueError(
             f"{method.family} moves nothing at any noise_lambda, so no dose can be matched: {why}; change "
             "what it noises (include, exclude, scope, vectors)"
@@ -225,7 +228,8 @@ class DoseMeter:
 
 
 def _listed(batches: Batches, option: str) -> list[Mapping[str, Any]]:
-    listed = [batches] if isinstance(batches, Mapping) else list(batches)
+    with torch.random.fork_rng(devices=[]):  # a DataLoader draws when it begins
+        listed = [batches] if isinstance(batches, Mapping) else list(batches)
     for number, batch in enumerate(listed):
         if not isinstance(batch, Mapping):
             raise TypeError(
