@@ -12,7 +12,7 @@ from dither.bench import recording
 from dither.bench.compare import look
 from dither.bench.executors import RunError
 from dither.bench.recording import make_runs
-from dither.bench.runs.run import run
+from dither.bench.runs.run import run, run_together
 from dither.results import Ledger, LedgerError
 
 
@@ -34,7 +34,7 @@ def runs_made(monkeypatch) -> list[tuple[str, int]]:
     def in_process(requests, jobs):
         for request in requests:
             made.append((request.spec.method, request.spec.seed))
-            yield run(request)
+            yield from run_together(request)
 
     monkeypatch.setattr(recording, "run_in_processes", in_process)
     return made

@@ -13,6 +13,7 @@ from dither.bench.executors import RunError
 from dither.bench.executors import group as executor
 from dither.bench.executors.group import follow
 from dither.bench.group import Group
+from dither.bench.plans.plan import Plan
 from dither.bench.recording import make_runs
 from dither.bench.runs.run import run
 from dither.cli import main
@@ -86,7 +87,7 @@ def test_several_runs_at_a_time_are_refused(films, started, tmp_path: Path) -> N
 
 
 def test_a_process_with_another_plan_is_named(films, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Group, "told", lambda self, topic: ["0" * 32])
+    monkeypatch.setattr(Group, "told", lambda self, topic: [["0" * 32]])
     for name in ("_be_silent", "_end_with_launcher"):  # pytest does neither
         monkeypatch.setattr(executor, name, lambda: None)
     with pytest.raises(RunError, match="process 1 of 2 has another plan than the first one: run 0000"):
@@ -127,3 +128,18 @@ def test_an_error_is_said_where_the_store_is_gone(started, monkeypatch, capsys) 
     monkeypatch.setattr(group_module, "_store", gone)
     Group(1, 2).complain("dither: a reason")
     assert capsys.readouterr().err == "dither: a reason\n"
+
+
+def test_the_others_make_the_trainings_that_the_first_one_names(films, tmp_path, monkeypatch) -> None:
+    twin = write_task(tmp_path, name="mine/twin")
+    plan = Plan.create([str(films[0]), str(twin)], str(films[1]), {"none": {}}, [0, 1])
+    requests = list(plan.requests())
+    (shared,) = [one for one in plan.trainings() if one.spec.seed == 1]
+    asked = [[one.spec.id for one in shared.runs], [requests[1].spec.id]]
+    monkeypatch.setattr(Group, "told", lambda self, topic: asked)
+    for name in ("_be_silent", "_end_with_launcher"):  # pytest does neither
+        monkeypatch.setattr(executor, name, lambda: None)
+    made: list[str] = []
+    monkeypatch.setattr(executor, "run_together", lambda request: made.append(request.name) or iter(()))
+    follow(requests, Group(1, 2))
+    assert made == ["mine/films + mine/twin, none, seed 1", "mine/twin, none, seed 0"]

@@ -42,9 +42,12 @@ def dither(capsys) -> Callable[..., tuple[int, str, str]]:
 def in_process(monkeypatch) -> None:
     """Make the runs of comparisons in this process."""
     from dither.bench import recording
-    from dither.bench.runs.run import run
+    from dither.bench.runs.run import run_together
 
-    monkeypatch.setattr(recording, "run_in_processes", lambda requests, jobs: (run(row) for row in requests))
+    def in_process(requests, jobs):
+        return (one for request in requests for one in run_together(request))
+
+    monkeypatch.setattr(recording, "run_in_processes", in_process)
 
 
 def standard_json(text: str) -> Any:

@@ -17,7 +17,8 @@ def snapshot(ended: int, tasks=TASKS, methods=METHODS, seeds=range(9), **changes
     runs = [(task, method, seed) for seed in seeds for task in tasks for method in methods]
     states = {run: FAILED if number % 7 == 3 else DONE for number, run in enumerate(runs[:ended])}
     running = [
-        Running(*run, step=30, steps=120, loss=0.4146, seconds=12.0) for run in runs[ended : ended + 2]
+        Running((task,), method, seed, step=30, steps=120, loss=0.4146, seconds=12.0)
+        for task, method, seed in runs[ended : ended + 2]
     ]
     states |= dict.fromkeys(runs[ended : ended + 2], RUNNING)
     values = {"place": "2 processes", "elapsed": 75.0, "left": 130.0, "notes": [HIDDEN], **changes}
@@ -117,7 +118,7 @@ def test_a_narrow_terminal_has_the_numbers_below_the_names():
 )
 def test_how_far_a_run_is(step, steps, loss, told):
     now = snapshot(0)
-    now = Snapshot(**{**vars(now), "running": [Running("rte", "none", 0, step, steps, loss, 12.0)]})
+    now = Snapshot(**{**vars(now), "running": [Running(("rte",), "none", 0, step, steps, loss, 12.0)]})
     assert f"▶ rte none seed 0  {told}" in text(now)
 
 
@@ -131,7 +132,7 @@ def test_effects_stand_below_what_they_cost():
 
 
 def running(task: str, seconds: float) -> Running:
-    return Running(task, "none", 0, 1, 9, None, seconds)
+    return Running((task,), "none", 0, 1, 9, None, seconds)
 
 
 @pytest.mark.parametrize(
@@ -147,4 +148,4 @@ def running(task: str, seconds: float) -> Running:
     ],
 )
 def test_the_time_left_is_from_the_runs_of_each_task(waiting, now, done, lanes, left):
-    assert time_left(waiting, now, done, lanes) == left
+    assert time_left([(task,) for task in waiting], now, done, lanes) == left

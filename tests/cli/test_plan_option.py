@@ -30,6 +30,18 @@ def test_compare_plans_without_a_trace(dither, films, tmp_path, timed_here):
     assert not (tmp_path / "out").exists()
 
 
+def test_trainings_that_tasks_share_are_counted(dither, films, tmp_path, timed_here):
+    from tiny_encoder import write_task
+
+    task, encoder = films
+    twin = write_task(tmp_path / "twin", name="mine/twin")
+    command = ["compare", task, twin, "--model", encoder, "--out", tmp_path / "out", "--jobs", "1", "--plan"]
+    _, out, _ = dither(*command, "--methods", "none", "--seeds", "0-8")
+    assert out.splitlines()[1] == (
+        "9 trainings for 18 runs: trained once, evaluated for each of mine/films + mine/twin"
+    )
+
+
 def test_json_of_a_plan_is_standard(dither, films, tmp_path, timed_here, strict):
     task, encoder = films
     command = [

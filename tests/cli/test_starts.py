@@ -44,10 +44,10 @@ def test_a_start_is_recorded_where_there_are_runs_to_make(dither, films, tmp_pat
 
 @pytest.mark.parametrize("command", ["sweep", "search", "sensitivity", "reproduce"])
 def test_other_commands_record_theirs(dither, films, tmp_path, monkeypatch, command):
-    from dither.bench.runs.run import run
+    from dither.bench.runs.run import run_together
 
     def execute(requests):
-        return (run(request) for request in requests)
+        return (one for request in requests for one in run_together(request))
 
     monkeypatch.setattr("dither.bench.sweeps.search.process_executor", lambda jobs: nullcontext(execute))
     task, encoder = films

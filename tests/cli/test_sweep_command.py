@@ -19,10 +19,10 @@ SEARCH = ("--param", "noise_lambda=0.05..0.4,log", "--search", "2", "--seeds", "
 
 @pytest.fixture(autouse=True)
 def searches_in_process(monkeypatch):
-    from dither.bench.runs.run import run
+    from dither.bench.runs.run import run_together
 
     def execute(requests):
-        return (run(request) for request in requests)
+        return (one for request in requests for one in run_together(request))
 
     monkeypatch.setattr("dither.bench.sweeps.search.process_executor", lambda jobs: nullcontext(execute))
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,7 +68,7 @@ class Course:
         requests = [SimpleNamespace(spec=spec(method, seed)) for seed in range(seeds) for method in METHODS]
         plan = SimpleNamespace(
             source=SimpleNamespace(name="builtin"), tasks=[SimpleNamespace(name="rte")], methods=METHODS,
-            seeds=tuple(range(seeds)), requests=lambda: requests,
+            seeds=tuple(range(seeds)), trainings=lambda: [SimpleNamespace(runs=[one]) for one in requests],
         )  # fmt: skip
         self.view = Watch(plan, "compare", place or Place("2 processes", 2), str(self.pulses), peek=peek)
 
@@ -101,6 +102,26 @@ def test_effects_are_hidden_and_no_look_is_recorded(tmp_path):
         assert not re.search(r"\d[.,]\d|[+-]\d", text), text  # no score, no difference
     assert "Effects stay hidden until all runs are done." in course.seen()
     assert course.looks() == []
+
+
+def test_runs_of_one_training_run_together(tmp_path):
+    names, methods = ("rte", "twin"), ("none", "noisytune")
+    specs = [[replace(spec(method, 0), task=name) for name in names] for method in methods]
+    plan = SimpleNamespace(
+        source=SimpleNamespace(name="builtin"), tasks=[SimpleNamespace(name=name) for name in names],
+        methods=METHODS, seeds=(0,),
+        trainings=lambda: [SimpleNamespace(runs=[SimpleNamespace(spec=one) for one in own]) for own in specs],
+    )  # fmt: skip
+    view = Watch(plan, "compare", Place("1 process", 1), str(tmp_path), peek=False)
+    for one in specs[0]:
+        Pulse(time.time(), step=3, steps=9).write(tmp_path, one.id)
+    now = view.snapshot()
+    assert [(one.task, one.method) for one in now.running] == [("rte + twin", "none")]
+    assert [now.states.get((name, "none", 0)) for name in names] == ["running", "running"]
+    view.progress(replace(result("none", 0), spec=specs[0][0]), 1, 4)
+    now = view.snapshot()
+    assert [one.task for one in now.running] == ["twin"]
+    assert now.left == pytest.approx(30.0, abs=1.0), "what is running, then a training of two runs"
 
 
 def test_failed_runs_are_marked_and_counted(tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dither.bench.controls import determinism, is_repeat, other_seeds
+from dither.bench.controls import determinism, is_repeat, other_seeds, retrained
 from dither.bench.tasks.variations import by_variation
 from dither.results import Experiment, Ledger, LedgerBusyError, LedgerError, Look, RunResult, count_looks
 from dither.results.environments import differences
@@ -124,7 +124,7 @@ def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, Look | None]:
     before, looks = count_looks(ledger.looks), count_looks([*ledger.looks, this])
     analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), looks=looks)
     same, other = determinism(results, BASELINE)
-    warnings = (*other, *differences(results), *failures(results))
+    warnings = (*other, *retrained(results), *differences(results), *failures(results))
     controls = (*same, *other_seeds(analysis))
     comparison = Comparison(analysis, results, looks, warnings, scores, experiment, complete, controls)
     return comparison, this if (complete or peeks) and looks > before else None

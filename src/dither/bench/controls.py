@@ -83,6 +83,24 @@ def _warning(
     )
 
 
+def retrained(results: Sequence[RunResult]) -> list[str]:
+    """A warning for each training that was made more than once, for some tasks later, with other losses."""
+    first: dict[str, RunResult] = {}
+    found = []
+    for row in results:
+        if row.training is None:
+            continue
+        known = first.setdefault(row.training["id"], row)
+        step = None if known.started == row.started else first_difference(known, row)
+        if step is not None:
+            cause = " ".join(differences([known, row]))
+            found.append(
+                f"NOT DETERMINISTIC: {row.spec} stands on the same training as {known.spec.task}, which was "
+                f"made once more for it, and the losses differ from step {step} on. {cause}".rstrip()
+            )
+    return found
+
+
 def difference(one: RunResult, other: RunResult) -> str:
     """What differs in two runs that must be identical: losses, score and metrics; empty for nothing."""
     told = []

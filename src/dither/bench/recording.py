@@ -1,5 +1,6 @@
 """The runs of a plan, made where they are missing and recorded one by one."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -9,7 +10,7 @@ from typing import Any
 
 from dither.bench.data.loading import TaskData
 from dither.bench.effort import Effort
-from dither.bench.executors import Executor
+from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
 from dither.bench.group import Group
@@ -18,10 +19,13 @@ from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.shared_data import shared_data
 from dither.bench.runs.training import require_tensorboard
+from dither.bench.runs.trainings import together
 from dither.results import Ledger, RunResult
 
 Progress = Callable[[RunResult | None, int, int], None]
 Visit = Callable[[Ledger], None]
+
+logger = logging.getLogger("dither")
 
 
 def make_runs(
@@ -107,7 +111,7 @@ def record_runs(
 
     Args:
         ledger: open for writing.
-        requests: the runs.
+        requests: the runs, each alone; those that share a training are made together.
         data: of their tasks, by name.
         jobs: as in `make_runs`, like the others.
         executor: likewise.
@@ -125,26 +129,47 @@ def record_runs(
     clock, made, group = time.perf_counter(), list[RunResult](), Group.here()
     there = set(ledger.finished_ids())
     missing = [request for request in requests if request.spec.id not in there]
-    done = len(requests) - len(missing)
+    done, trainings = len(requests) - len(missing), together(missing)
     if executor is None:
         check_precisions(request.recipe.precision for request in missing)
+    _tell_of_repeats(requests, trainings, there)
     visit(ledger)
     progress(None, done, len(requests))
     # Closing ends what runs, also when recording failed.
-    with closing(_executed(missing, data, group, jobs=jobs, executor=executor)) as results:
+    with closing(_executed(trainings, data, group, jobs=jobs, executor=executor)) as results:
         for result in results:
             ledger.add(result)
             made.append(result.without_predictions())
             progress(result, done + len(made), len(requests))
             visit(ledger)
+    found = {result.id for result in made}
+    if lost := [request for request in missing if request.spec.id not in found]:
+        raise RunError(f"{len(lost)} runs have no result, the first of them ({lost[0].spec}). {KEPT}")
     if executor or not made:
         return None
-    lanes = min(jobs, len(made))
+    lanes = min(jobs, len(trainings))
     return Effort.of(made, time.perf_counter() - clock, lanes=lanes, processes=max(lanes, group.size))
 
 
+def _tell_of_repeats(
+    requests: Sequence[RunRequest], trainings: Sequence[RunRequest], there: set[str]
+) -> None:
+    """Say where a training is made again, since not all runs that stand on it are recorded."""
+    made = {request.training for request in requests if request.spec.id in there} - {""}
+    again = [request for request in trainings if request.training in made]
+    if again:
+        tasks = dict.fromkeys(one.spec.task for request in again for one in request.runs)
+        logger.warning(
+            "%d training%s made once more, for %s: other tasks' runs that stand on the same trainings are "
+            "recorded already, and no trained model is kept",
+            len(again),
+            " is" if len(again) == 1 else "s are",
+            ", ".join(tasks),
+        )
+
+
 def _executed(
-    missing: Sequence[RunRequest],
+    trainings: Sequence[RunRequest],
     data: Mapping[str, TaskData],
     group: Group,
     *,
@@ -152,11 +177,11 @@ def _executed(
     executor: Executor | None,
 ) -> Generator[RunResult, None, None]:
     if group.size > 1:
-        yield from run_in_group(missing, group)
+        yield from run_in_group(trainings, group)
     elif executor:
-        yield from executor(missing)
+        yield from executor(trainings)
     else:
-        with shared_data(missing, data) as requests:
+        with shared_data(trainings, data) as requests:
             yield from run_in_processes(requests, jobs)
 
 

@@ -76,6 +76,8 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     there = f", of which {found.recorded} are recorded in {args.out}" if found.recorded else ""
     runs = run_counts(plan.tasks, list(plan.methods), plan.seeds)
     console.print(f"{runs} of {plan.source.name}{there}", highlight=False, markup=False)
+    for text in sharing_lines(plan, found):
+        console.print(text, highlight=False, markup=False)
     console.print(_runs_table(found))
     console.print(
         f"Time: about {duration(found.seconds)} with {found.jobs} run{'s' * (found.jobs > 1)} at a time "
@@ -89,6 +91,17 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     for text in prospect_lines(sight):
         console.print(text, highlight=False, markup=False)
     return 0
+
+
+def sharing_lines(plan: "Plan", found: "Estimate") -> list[str]:
+    """How many trainings the runs stand on, and of which tasks; nothing where each run has its own."""
+    if found.trainings == found.planned:
+        return []
+    groups = dict.fromkeys(tuple(one.spec.task for one in request.runs) for request in plan.trainings())
+    shared = "; ".join(" + ".join(tasks) for tasks in groups if len(tasks) > 1)
+    return [
+        f"{found.trainings} trainings for {found.planned} runs: trained once, evaluated for each of {shared}"
+    ]
 
 
 def prospect_lines(sight: "Prospect | None") -> list[str]:

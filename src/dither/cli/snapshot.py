@@ -14,15 +14,20 @@ PLANNED, RUNNING, DONE, FAILED = "planned", "running", "done", "failed"
 
 @dataclass(frozen=True)
 class Running:
-    """A run that is being made: what it is, its steps, its last training loss, the seconds so far."""
+    """A training that is being made: of which tasks, its steps, its last loss, the seconds so far."""
 
-    task: str
+    tasks: tuple[str, ...]
     method: str
     seed: int
     step: int
     steps: int
     loss: float | None
     seconds: float
+
+    @property
+    def task(self) -> str:
+        """The tasks in one name."""
+        return " + ".join(self.tasks)
 
 
 @dataclass(frozen=True)
@@ -70,17 +75,19 @@ class Snapshot:
 
 
 def time_left(
-    waiting: Sequence[str],
+    waiting: Sequence[tuple[str, ...]],
     running: Sequence[Running],
     seconds: Mapping[str, Sequence[float]],
     lanes: int | None,
 ) -> float | None:
     """The seconds until the last run is done, if each takes as long as the runs of its task did.
 
+    Runs that stand on one training are made together, one after the other.
+
     A task of which no run is done yet is taken for one like the others.
 
     Args:
-        waiting: the tasks of the runs that have not begun.
+        waiting: of each training that has not begun, the tasks of its runs.
         running: the others.
         seconds: task -> of the runs that are done.
         lanes: runs at a time; None where that is not known.
@@ -89,17 +96,17 @@ def time_left(
         The seconds; None before the first run is done, or without `lanes`.
 
     Example:
-        >>> now = Running("rte", "none", 0, step=1, steps=9, loss=None, seconds=4.0)
-        >>> time_left(["rte", "rte", "rte"], [now], {"rte": [9.0, 11.0]}, 2)
+        >>> now = Running(("rte",), "none", 0, step=1, steps=9, loss=None, seconds=4.0)
+        >>> time_left([("rte",), ("rte",), ("rte",)], [now], {"rte": [9.0, 11.0]}, 2)
         20.0
     """
     done = [value for some in seconds.values() for value in some]
     if lanes is None or not done:
         return None
     means = defaultdict(lambda: fmean(done), {task: fmean(some) for task, some in seconds.items()})
-    free = [max(0.0, means[one.task] - one.seconds) for one in running]
+    free = [max(0.0, sum(map(means.__getitem__, one.tasks)) - one.seconds) for one in running]
     free += [0.0] * (lanes - len(free))
     heapq.heapify(free)
-    for task in waiting:
-        heapq.heapreplace(free, free[0] + means[task])
+    for tasks in waiting:
+        heapq.heapreplace(free, free[0] + sum(map(means.__getitem__, tasks)))
     return max(free)

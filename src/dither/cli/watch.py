@@ -4,7 +4,7 @@ import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -84,7 +84,8 @@ class Watch:
     def __init__(self, plan: "Plan", kind: str, place: Place, folder: str, *, peek: bool) -> None:
         self._title, self._place, self.folder, self._peek = f"{kind}, {plan.source.name}", place, folder, peek
         self._tasks, self._methods = [task.name for task in plan.tasks], list(plan.methods)
-        self._seeds, self._specs = plan.seeds, {one.spec.id: one.spec for one in plan.requests()}
+        self._seeds = plan.seeds
+        self._trainings = [[one.spec for one in request.runs] for request in plan.trainings()]
         self._began, self._lock = time.monotonic(), Lock()
         self._states: dict[tuple[str, str, int], str] = {}
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
@@ -158,9 +159,10 @@ class Watch:
         with self._lock:
             states, seconds = dict(self._states), {task: list(some) for task, some in self._seconds.items()}
             effects, notes = list(self._effects), list(self._notes)
-        running = [one for one in self._running() if (one.task, one.method, one.seed) not in states]
-        states |= {(one.task, one.method, one.seed): RUNNING for one in running}
-        waiting = [spec.task for spec in self._specs.values() if _key(spec) not in states]
+        running = self._running(states)
+        states |= {(task, one.method, one.seed): RUNNING for one in running for task in one.tasks}
+        open_ = [[spec.task for spec in specs if _key(spec) not in states] for specs in self._trainings]
+        waiting = [tuple(tasks) for tasks in open_ if tasks]
         return Snapshot(
             title=self._title,
             tasks=self._tasks,
@@ -176,13 +178,17 @@ class Watch:
             effects=effects,
         )
 
-    def _running(self) -> list[Running]:
-        now, found = time.time(), []
-        for run_id, pulse in read_pulses(self.folder).items():
-            spec = self._specs.get(run_id)
-            if spec is not None:
+    def _running(self, done: Mapping[tuple[str, str, int], str]) -> list[Running]:
+        """The trainings that tell how far they are, each for its runs that are not done."""
+        now, found, pulses = time.time(), [], read_pulses(self.folder)
+        for specs in self._trainings:
+            own = [spec for spec in specs if spec.id in pulses and _key(spec) not in done]
+            if own:
+                pulse = pulses[own[0].id]
                 loss, seconds = pulse.loss, max(0.0, now - pulse.began)
-                found.append(Running(*_key(spec), pulse.step, pulse.steps, loss, seconds))
+                tasks = tuple(spec.task for spec in own)
+                one = own[0]
+                found.append(Running(tasks, one.method, one.seed, pulse.step, pulse.steps, loss, seconds))
         return sorted(found, key=lambda one: -one.seconds)
 
     def __rich_console__(self, console: Console, options: "ConsoleOptions") -> "RenderResult":

@@ -10,7 +10,7 @@ from dither.report.arms import runs_by_arm
 from dither.report.content import Column, Figure, Section, Table
 from dither.report.style import base, method_scale, shape_scale, spec
 from dither.report.values import finite
-from dither.results import RunResult
+from dither.results import RunResult, count_trainings
 from dither.stats.formats import duration
 
 _EFFORT = (
@@ -42,6 +42,7 @@ _RUNS = (
     Column("memory", "memory, MiB", ".0f"),
     Column("started", "started (UTC)"),
     Column("id", "id"),
+    Column("training", "training"),
 )
 
 
@@ -79,7 +80,11 @@ def runs(
         text=(_counted(results, failed, scores=scores),),
         figures=tuple(figure for figure in figures if figure is not None),
         tables=tuple(tables),
-        notes=("Memory is the highest of the process that made the run, with what earlier runs left in it.",),
+        notes=(
+            "Memory is the highest of the process that made the run, with what earlier runs left in it.",
+            "Tasks that are trained alike share a training: a run's time is its own evaluation's and its "
+            "equal part of the training's, so that sums count a training once.",
+        ),
     )
 
 
@@ -94,7 +99,10 @@ def _counted(results: Sequence[RunResult], failed: Sequence[RunResult], *, score
     steps = [(r.step_seconds, r.seconds) for r in results if r.step_seconds is not None]
     share = math.fsum(a for a, _ in steps) / (math.fsum(b for _, b in steps) or 1.0)
     diverged = sum("not finite" in (result.failure or "") for result in failed)
-    text = f"{len(results)} run{'s' * (len(results) != 1)} took {duration(total)} in all, added up over runs"
+    trainings = count_trainings(results)
+    shared = f" of {trainings} training{'s' * (trainings != 1)}" if trainings < len(results) else ""
+    text = f"{len(results)} run{'s' * (len(results) != 1)}{shared} "
+    text += f"took {duration(total)} in all, added up over runs"
     text += f"; {100 * share:.0f} % of it in training steps. " if steps else ". "
     if not failed:
         return text + "None failed."
@@ -177,4 +185,5 @@ def _run(result: RunResult) -> dict[str, Any]:
         "memory": finite(result.peak_memory_mb),
         "started": result.started,
         "id": result.id,
+        "training": result.training and result.training["id"],
     }

@@ -33,7 +33,7 @@ Example:
 from dither.results.errors import LedgerBusyError, LedgerError
 from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look, count_looks
 from dither.results.ledger import Ledger
-from dither.results.runs import RunResult, RunSpec
+from dither.results.runs import RunResult, RunSpec, count_trainings
 from dither.results.starts import Start
 from dither.results.storage import make_folder
 
@@ -49,5 +49,6 @@ __all__ = [
     "RunSpec",
     "Start",
     "count_looks",
+    "count_trainings",
     "make_folder",
 ]

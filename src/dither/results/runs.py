@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -121,9 +122,13 @@ class RunResult:
         record: what was noised, the JSON of a `dither.Record`; None for a method without noise.
         measurements: of the weights (`dither.bench.runs.measurements`): `average` of what PATS kept; `norms`,
             `sensitivity` and `trace` where they were asked for. None where there is nothing.
+        training: what the result stands on: `id` of the training, over how many `runs` its time was shared
+            out, and the `seconds` that it took. Runs of one training have the same history, record,
+            measurements and start. None where it is unknown, as in runs from before.
         environment: versions, device, cpu, ...: what should be equal in all runs. No host name.
-        seconds: wall-clock time, of at least 0.
-        step_seconds: the part of it in training steps; None if unknown.
+        seconds: wall-clock time, of at least 0: of its own evaluation and, in equal parts over the runs that
+            a training was made for, of the training, so that a sum over runs counts it once.
+        step_seconds: the part of it in training steps, shared out likewise; None if unknown.
         peak_memory_mb: peak memory in MiB; None if unknown.
         started: ISO 8601 in UTC, such as ``2026-01-31T12:00:00+00:00``.
 
@@ -141,6 +146,7 @@ class RunResult:
     history: list[dict[str, Any]] = field(default_factory=list)
     record: dict[str, Any] | None = None
     measurements: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
     environment: dict[str, Any]
     seconds: float
     step_seconds: float | None = None
@@ -153,10 +159,14 @@ class RunResult:
         self._check_status()
         for name in ("metrics", "environment"):
             _set(self, name, cj.check_object(getattr(self, name), f"RunResult.{name}"))
-        for name in ("record", "measurements"):
+        for name in ("record", "measurements", "training"):
             if (value := getattr(self, name)) is not None:
                 _set(self, name, cj.check_object(value, f"RunResult.{name}"))
         self._check_tables()
+        if self.training is not None:
+            cj.check_text(self.training.get("id"), "RunResult.training.id")
+            cj.check_integer(self.training.get("runs"), "RunResult.training.runs", least=1)
+            cj.check_number(self.training.get("seconds"), "RunResult.training.seconds", least=0)
         _set(self, "seconds", cj.check_number(self.seconds, "RunResult.seconds", least=0))
         for name in ("step_seconds", "peak_memory_mb"):
             if getattr(self, name) is not None:
@@ -206,7 +216,7 @@ class RunResult:
     @classmethod
     def from_json(cls, text: str, *, where: str = "The run's result") -> RunResult:
         """Return the result that `to_json` wrote; `LedgerError`, beginning with `where`, if it is none."""
-        later = ("measurements", "step_seconds")
+        later = ("measurements", "step_seconds", "training")
         document = cj.keywords(cls, cj.decode(text, where), where, optional=later)
         return cls(**{**document, "spec": RunSpec.from_document(document["spec"], where)})
 
@@ -214,6 +224,17 @@ class RunResult:
         """Return the same result with ``predictions=None``."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return RunResult(**{**values, "predictions": None})
+
+
+def count_trainings(results: Iterable[RunResult]) -> int:
+    """Return how many trainings some runs stand on; runs that name none have one each."""
+    named, others = set(), 0
+    for result in results:
+        if result.training is None:
+            others += 1
+        else:  # one that was made again began at another time
+            named.add((result.training["id"], result.started))
+    return len(named) + others
 
 
 def without_one_process(document: dict[str, Any]) -> dict[str, Any]:

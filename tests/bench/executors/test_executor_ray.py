@@ -21,6 +21,7 @@ from tiny_encoder import plan_of, requests_of, save_encoder, write_task
 from dither.bench.compare import look
 from dither.bench.executors import RunError, ray_cluster
 from dither.bench.executors.ray_cluster import ray_executor
+from dither.bench.executors.worker import Outcome
 from dither.bench.recording import make_runs
 from dither.bench.runs.pulse import read_pulses
 from dither.results import Ledger, RunResult
@@ -87,6 +88,7 @@ def determined(result: RunResult) -> dict[str, Any]:
     times = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     history = [{key: row[key] for key in row if key not in times} for row in result.history]
     taken = {"seconds": 0.0, "step_seconds": None, "peak_memory_mb": None, "started": EPOCH}
+    taken["training"] = {**result.training, "seconds": 0.0}
     return vars(replace(result, history=history, **taken))
 
 
@@ -130,12 +132,12 @@ def instead(monkeypatch) -> Callable[[Callable[..., Any]], None]:
 
 
 def test_results_before_an_error_are_kept_and_the_run_is_named(cluster, requests, instead):
-    def fail_after_the_first(request: list[Any], wanted: dict[str, str], gpus: float) -> RunResult:
+    def fail_after_the_first(request: list[Any], wanted: dict[str, str], gpus: float) -> Outcome:
         import ray
 
         if (spec := ray.get(request[0]).spec).seed:
             raise RuntimeError("ValueError: it broke")
-        return RunResult(spec=spec, score=80.0, **RESULT)
+        return Outcome((RunResult(spec=spec, score=80.0, **RESULT),))
 
     instead(fail_after_the_first)
     results = ray_executor(address=cluster.address, jobs=1)([requests["none", seed] for seed in (0, 1)])
@@ -212,14 +214,15 @@ def test_a_run_that_fits_no_node_is_an_error_at_once(cluster, requests):
 
 
 def test_two_runs_share_a_gpu_and_each_has_a_process_of_its_own(cluster, requests, instead, tmp_path):
-    def two_at_once(request: list[Any], wanted: dict[str, str], gpus: float) -> RunResult:
+    def two_at_once(request: list[Any], wanted: dict[str, str], gpus: float) -> Outcome:
         import ray
 
         (tmp_path / str(os.getpid())).touch()
         while len(list(tmp_path.iterdir())) < 2:
             time.sleep(0.01)
         here = {"pid": os.getpid(), "gpu": os.environ["CUDA_VISIBLE_DEVICES"], "part": gpus}
-        return RunResult(spec=ray.get(request[0]).spec, score=80.0, **{**RESULT, "environment": here})
+        spec = ray.get(request[0]).spec
+        return Outcome((RunResult(spec=spec, score=80.0, **{**RESULT, "environment": here}),))
 
     instead(two_at_once)
     node = cluster.node(num_cpus=2, num_gpus=1)  # to Ray, a number

@@ -71,6 +71,20 @@ def test_recorded_runs_take_no_time(films, timed):
     assert (done.seconds, done.recorded) == (0.0, 2)
 
 
+def test_tasks_that_share_a_training_train_once(films, timed, tmp_path):
+    task, encoder = films
+    twin = write_task(tmp_path / "twin", name="mine/twin")
+    plan = Plan.create([str(task), str(twin)], str(encoder), {"none": {}}, [0, 1])
+    found = estimate(plan, jobs=1)
+    each = 3.0 + 30 * 0.25 + 2 * 12 * 0.125
+    assert (found.planned, found.trainings) == (4, 2)
+    assert found.run_seconds == pytest.approx(2 * each)
+    assert found.seconds == pytest.approx(2 + 1 + 2 * 4 + 2 * each, abs=0.5), "each task is tokenised once"
+    recorded = [one.spec.id for one in plan.requests() if one.spec.task == "mine/films"]
+    left = estimate(plan, jobs=1, recorded=recorded)
+    assert (left.recorded, left.run_seconds) == (2, pytest.approx(2 * (each - 12 * 0.125)))
+
+
 def test_parts_of_the_data_share_a_timing(films, timed):
     task, encoder = films
     names = [str(task), f"{task}@train_fraction=0.5"]

@@ -30,7 +30,7 @@ def few_rows(monkeypatch) -> None:
     def load(task, data_dir):
         data = original(task, data_dir)
         splits = {name: rows[: FEW[name.partition(".")[0]]] for name, rows in data.splits.items()}
-        return TaskData(splits, data.sources, data.digest)
+        return TaskData(splits, data.sources, data.digest, data.trained)
 
     monkeypatch.setattr(encoding, "load", load)
     monkeypatch.setattr(encoding, "_ENCODED", {})

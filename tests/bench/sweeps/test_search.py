@@ -37,7 +37,7 @@ def make_runs_by(monkeypatch):
 
     def install(make):
         def execute(requests):
-            return (make(request) for request in requests)
+            return (make(one) for request in requests for one in request.runs)
 
         monkeypatch.setattr("dither.bench.sweeps.search.process_executor", lambda jobs: nullcontext(execute))
         monkeypatch.setattr(recording, "run_in_processes", lambda requests, jobs: execute(requests))

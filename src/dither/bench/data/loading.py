@@ -41,6 +41,8 @@ class Provenance:
 class TaskData:
     """The rows of a task: split -> rows, split -> provenance, and one SHA-256 over all rows in order.
 
+    `trained` is a SHA-256 over the rows of the train splits alone, in order, whatever the splits are called.
+
     A row holds the task's columns and label alone: an id (classification), a float (regression), tag names
     (tagging) or `{"text": [...], "answer_start": [...]}` (span). `digest` does not depend on their source.
     """
@@ -48,6 +50,7 @@ class TaskData:
     splits: dict[str, list[Row]]
     sources: dict[str, Provenance]
     digest: str
+    trained: str
 
 
 class _Hashed(io.RawIOBase):
@@ -232,7 +235,7 @@ def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
         >>> sorted(load(load_task("builtin/sentiment")).splits["train"][0])
         ['label', 'sentence']
     """
-    splits, sources, total = {}, {}, hashlib.sha256()
+    splits, sources, contents, total = {}, {}, {}, hashlib.sha256()
     folder = _folder(task, data_dir)
     if folder is not None:
         _check_languages(task, folder)
@@ -243,5 +246,7 @@ def load(task: Task, data_dir: str | Path | None = None) -> TaskData:
     for split, source in sources.items():
         content = source.sha256 if source.kind in ("hub", "builtin") else _digest(splits[split])
         total.update(f"{split} {content}\n".encode())
+        contents[split] = content
     _check_learnable(task, splits, sources)
-    return TaskData(splits, sources, total.hexdigest())
+    trained = hashlib.sha256(" ".join(contents[split] for split in task.train_splits).encode())
+    return TaskData(splits, sources, total.hexdigest(), trained.hexdigest())

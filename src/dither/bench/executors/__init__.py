@@ -20,6 +20,8 @@ class Executor(Protocol):
     def __call__(self, requests: Sequence[RunRequest], /) -> Generator[RunResult, None, None]:
         """Make the runs, started in this order; yield each result when it is there.
 
+        A request is one training: the runs in its `also` are evaluated after it, and have results, too.
+
         Raises:
             RunError: a run raised an error or was lost for good; the message names the run.
         """

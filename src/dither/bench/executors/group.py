@@ -4,13 +4,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from dither.bench.executors import KEPT, RunError
 from dither.bench.executors.worker import be_quiet
 from dither.bench.group import Group
 from dither.bench.runs.request import RunRequest
-from dither.bench.runs.run import run
+from dither.bench.runs.run import BrokenRun, run_together
 from dither.results import RunResult
 
 _RUNS = "runs"
@@ -27,16 +28,16 @@ def run_in_group(requests: Sequence[RunRequest], group: Group) -> Generator[RunR
         RunError: a run raised an error here, or another process was lost; the message names the run.
     """
     _end_with_launcher()
-    group.tell(_RUNS, [request.spec.id for request in requests])
+    group.tell(_RUNS, [[one.spec.id for one in request.runs] for request in requests])
     for request in requests:
-        yield _made(request)
+        yield from _made(request)
 
 
 def follow(requests: Iterable[RunRequest], group: Group) -> None:
     """Make the runs that the first process chooses, in silence; for all processes but the first.
 
     Args:
-        requests: every run of the plan.
+        requests: every run of the plan, each alone.
         group: of this process.
 
     Raises:
@@ -45,20 +46,25 @@ def follow(requests: Iterable[RunRequest], group: Group) -> None:
     _end_with_launcher()
     _be_silent()
     planned = {request.spec.id: request for request in requests}
-    for run_id in group.told(_RUNS):
-        if run_id not in planned:
-            raise RunError(
-                f"process {group.rank} of {group.size} has another plan than the first one: run {run_id} is "
-                "no part of it. Give every process the same command, model and data"
-            )
-        _made(planned[run_id])
+    for run_ids in group.told(_RUNS):
+        for run_id in run_ids:
+            if run_id not in planned:
+                raise RunError(
+                    f"process {group.rank} of {group.size} has another plan than the first one: run {run_id} "
+                    "is no part of it. Give every process the same command, model and data"
+                )
+        first, *others = (planned[run_id] for run_id in run_ids)
+        for _ in _made(replace(first, also=tuple(others))):
+            pass
 
 
-def _made(request: RunRequest) -> RunResult:
+def _made(request: RunRequest) -> Iterator[RunResult]:
     try:
-        return run(request)
+        yield from run_together(request)
+    except BrokenRun as error:
+        raise RunError(f"run ({error.spec}) failed with {error}. {KEPT}") from error
     except Exception as error:
-        raise RunError(f"run ({request.spec}) failed with {type(error).__name__}: {error}. {KEPT}") from error
+        raise RunError(f"run ({request.name}) failed with {type(error).__name__}: {error}. {KEPT}") from error
 
 
 def _be_silent() -> None:

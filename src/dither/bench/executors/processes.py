@@ -7,20 +7,20 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from multiprocessing.queues import SimpleQueue
 
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.devices import gpus_of, use_gpu
-from dither.bench.executors.worker import Made, be_quiet, be_ready, run_for_sending
+from dither.bench.executors.worker import Made, Outcome, be_quiet, be_ready, run_for_sending
 from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
 
 
 def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Generator[RunResult, None, None]:
     """Make runs in `jobs` processes at a time and yield their results as they come; see `in_processes`."""
-    return in_processes(run_for_sending, requests, jobs)
+    return _results(in_processes(run_for_sending, requests, jobs))
 
 
 def in_processes(
@@ -40,6 +40,17 @@ def in_processes(
         yield from _made(pool, work, requests, jobs)
 
 
+def _results(outcomes: Generator[Outcome, None, None]) -> Generator[RunResult, None, None]:
+    """The results of outcomes as they come; a run that could not be evaluated is told after the others."""
+    with closing(outcomes):
+        for outcome in outcomes:
+            yield from outcome.results
+            if (broken := outcome.broken) is not None:
+                raise RunError(f"run ({broken.spec}) failed with {broken}. {KEPT}") from RuntimeError(
+                    broken.trace
+                )
+
+
 @contextmanager
 def process_executor(jobs: int) -> Iterator[Executor]:
     """Processes that stay for several batches of runs; the end of the block ends them and what they run.
@@ -49,7 +60,7 @@ def process_executor(jobs: int) -> Iterator[Executor]:
     """
 
     def execute(requests: Iterable[RunRequest], /) -> Generator[RunResult, None, None]:
-        return _made(pool, run_for_sending, requests, jobs)
+        return _results(_made(pool, run_for_sending, requests, jobs))
 
     with _pool(jobs) as pool:
         yield execute
@@ -87,7 +98,7 @@ def _made(
             return
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         # Results first, so that an error does not take with it what is finished.
-        for future in sorted(done, key=lambda future: future.exception() is not None):
+        for future in sorted(done, key=_is_broken):
             yield _result(future, running)
 
 
@@ -101,16 +112,20 @@ def _interrupts_waiting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _is_broken(future: "Future[Made]") -> bool:
+    return future.exception() is not None or getattr(future.result(), "broken", None) is not None
+
+
 def _result(future: "Future[Made]", running: "dict[Future[Made], RunRequest]") -> Made:
     try:
         result = future.result()
     except BrokenProcessPool as error:
-        runs = " or ".join(f"({request.spec})" for request in running.values())
+        runs = " or ".join(f"({request.name})" for request in running.values())
         raise RunError(
             f"the process of run {runs} died, perhaps for lack of memory: try a smaller --jobs. {KEPT}"
         ) from error
     except Exception as error:
-        raise RunError(f"run ({running[future].spec}) failed with {error}. {KEPT}") from error
+        raise RunError(f"run ({running[future].name}) failed with {error}. {KEPT}") from error
     del running[future]
     return result
 

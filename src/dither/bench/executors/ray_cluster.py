@@ -13,6 +13,7 @@ from typing import Any
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.ray_connection import connected, require_cluster, require_ray
 from dither.bench.executors.ray_node import software, travelling_task
+from dither.bench.executors.worker import Outcome
 from dither.bench.runs.pulse import Pulse
 from dither.bench.runs.request import RunRequest
 from dither.bench.tasks.task import Task
@@ -135,15 +136,19 @@ def _results(
                 attempt = pending.popleft()
                 request, spec = attempt.request, attempt.request.spec
                 if request.pulses is not None:  # a node has no such folder: all that is told is the start
-                    Pulse.now().write(request.pulses, spec.id)
-                sized = task.options(num_cpus=spec.threads, name=str(spec))
-                sent = ray.put(replace(request, pulses=None))
+                    for one in request.runs:
+                        Pulse.now().write(request.pulses, one.spec.id)
+                sized = task.options(num_cpus=spec.threads, name=request.name)
+                sent = ray.put(request.each(pulses=None))
                 running[sized.remote([sent], wanted, share.gpus)] = attempt
             outcomes = [(running.pop(ref), _outcome(ref)) for ref in _ended(list(running))]
             # Results first, so that an error does not take with it what is finished.
-            yield from (outcome for _, outcome in outcomes if isinstance(outcome, RunResult))
+            made = [outcome for _, outcome in outcomes if isinstance(outcome, Outcome)]
+            yield from (result for outcome in made for result in outcome.results)
+            for broken in (outcome.broken for outcome in made if outcome.broken is not None):
+                raise RunError(f"run ({broken.spec}) failed with {broken}. {KEPT}") from broken
             for attempt, outcome in outcomes:
-                if not isinstance(outcome, RunResult):
+                if not isinstance(outcome, Outcome):
                     pending.appendleft(_again(attempt, outcome))
     finally:
         for ref in running:
@@ -159,9 +164,10 @@ def _nodes() -> list[dict[str, float]]:
 
 def _from_anywhere(request: RunRequest) -> RunRequest:
     """The request with absolute paths: workers have working folders of their own."""
-    source = request.source
+    source, also = request.source, tuple(map(_from_anywhere, request.also))
     return replace(
         request,
+        also=also,
         task=_task_from_anywhere(request.task),
         source=replace(source, folder=source.folder.absolute()),
         data_dir=request.data_dir and str(Path(request.data_dir).absolute()),
@@ -183,34 +189,34 @@ def _ended(refs: list[Any]) -> list[Any]:
     return ended
 
 
-def _outcome(ref: Any) -> RunResult | Exception:
+def _outcome(ref: Any) -> Outcome | Exception:
     import ray
 
     try:
-        result: RunResult = ray.get(ref)
+        outcome: Outcome = ray.get(ref)
     except ray.exceptions.RayError as error:
         return error
-    return result
+    return outcome
 
 
 def _again(attempt: _Attempt, error: Exception) -> _Attempt:
     """The next attempt at a run that was lost; anything else is an error."""
     from ray import exceptions as of_ray
 
-    spec, lost = attempt.request.spec, attempt.lost + 1
+    name, lost = attempt.request.name, attempt.lost + 1
     if isinstance(error, of_ray.RayTaskError):
-        raise RunError(f"run ({spec}) failed with {error.cause}. {KEPT}") from error
+        raise RunError(f"run ({name}) failed with {error.cause}. {KEPT}") from error
     losses = of_ray.WorkerCrashedError, of_ray.NodeDiedError, of_ray.OutOfMemoryError, of_ray.ObjectLostError
     first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")  # pages of advice follow
     reason = f"{type(error).__name__}: {first}"
     if not isinstance(error, losses):
-        raise RunError(f"Ray could not make run ({spec}): {reason}. {KEPT}") from error
+        raise RunError(f"Ray could not make run ({name}): {reason}. {KEPT}") from error
     if lost == LOST_AT_MOST:
         raise RunError(
-            f"run ({spec}) was lost {lost} times with its worker, perhaps for lack of memory: try a smaller "
+            f"run ({name}) was lost {lost} times with its worker, perhaps for lack of memory: try a smaller "
             f"--jobs. The last time: {reason}. {KEPT}"
         ) from error
-    logger.warning("run (%s) was lost with its worker and is made again: %s", spec, reason)
+    logger.warning("run (%s) was lost with its worker and is made again: %s", name, reason)
     return _Attempt(attempt.request, lost)
 
 

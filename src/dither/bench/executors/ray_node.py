@@ -8,15 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dither.bench.executors.worker import be_quiet, run_for_sending
+from dither.bench.executors.worker import Outcome, be_quiet, run_for_sending
 from dither.bench.models.files import BUILTIN, ModelSource, find_model
 from dither.bench.runs.environment import versions
 from dither.bench.runs.request import RunRequest
 from dither.core.draws import RECIPE_VERSION
-from dither.results import RunResult
 
 
-def travelling_task() -> Callable[[list[Any], dict[str, str], float], RunResult]:
+def travelling_task() -> Callable[[list[Any], dict[str, str], float], Outcome]:
     """What Ray calls on a node: a function that is sent whole, so that a node without dither can say so.
 
     A name that a worker can look up is sent as that name, and so is the class of an argument. So this is a
@@ -67,11 +66,11 @@ def require_software(wanted: Mapping[str, str]) -> None:
         )
 
 
-def run_on_node(request: RunRequest, gpus: float) -> RunResult:
-    """Make a run on this node.
+def run_on_node(request: RunRequest, gpus: float) -> Outcome:
+    """Make the runs of a request on this node.
 
     Args:
-        request: the run; its paths are absolute.
+        request: the runs; their paths are absolute.
         gpus: how much of a GPU the run may use; with 0 it sees none.
 
     Raises:
@@ -85,17 +84,18 @@ def run_on_node(request: RunRequest, gpus: float) -> RunResult:
             # Ray hides no GPU from those that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         be_quiet()
-        return run_for_sending(replace(request, source=source))
+        return run_for_sending(request.each(source=source))
     except Exception as error:
         raise RuntimeError(f"{error} (on node {platform.node()})") from error
 
 
 def _require_folders(request: RunRequest) -> None:
-    task, source = request.task, request.source
+    source = request.source
     folders = {
         "--data-dir": request.data_dir,
         **{
             f"the folder of task {each.name}": each.folder if each.source == "local" else None
+            for task in (one.task for one in request.runs)
             for each in (task, task.learned)
         },
         f"the folder of model {source.name}": None if source.name == BUILTIN else source.folder,

@@ -3,10 +3,11 @@
 import os
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from dither.bench.runs.request import RunRequest
-from dither.bench.runs.run import run
+from dither.bench.runs.run import BrokenRun, run_together
 from dither.results import RunResult
 
 Made = TypeVar("Made")
@@ -36,9 +37,31 @@ def be_ready() -> None:
     gc.freeze()
 
 
-def run_for_sending(request: RunRequest) -> RunResult:
-    """A run whose error can travel between processes."""
-    return sendable(run, request)
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        results: of its runs, all of them or those that could be evaluated.
+        broken: the run that could not; None where all could.
+    """
+
+    results: tuple[RunResult, ...]
+    broken: BrokenRun | None = None
+
+
+def run_for_sending(request: RunRequest) -> Outcome:
+    """The runs of a request; errors can travel between processes."""
+    return sendable(_outcome, request)
+
+
+def _outcome(request: RunRequest) -> Outcome:
+    results: list[RunResult] = []
+    try:
+        results.extend(run_together(request))  # those before an error stay
+    except BrokenRun as broken:
+        return Outcome(tuple(results), broken)
+    return Outcome(tuple(results))
 
 
 def sendable(work: Callable[[RunRequest], Made], request: RunRequest) -> Made:

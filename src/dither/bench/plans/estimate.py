@@ -15,6 +15,7 @@ from dither.bench.plans.plan import Plan
 from dither.bench.plans.timing import Timing, time_for_sending
 from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
+from dither.bench.runs.trainings import together
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of
 from dither.methods.registry import method_info
@@ -32,7 +33,7 @@ class TaskEstimate:
         rows: that train.
         steps: of the optimizer, in each run.
         evaluated: inputs that each run is evaluated on.
-        seconds: arm -> of one run.
+        seconds: arm -> of one run with a training of its own.
         step_seconds: arm -> of one step.
     """
 
@@ -51,7 +52,8 @@ class Estimate:
     Attributes:
         tasks: in the plan's order.
         planned: runs of the plan.
-        recorded: of them, those that are made already.
+        trainings: that they stand on: fewer where tasks are trained alike.
+        recorded: of the runs, those that are made already.
         jobs: runs at a time.
         run_seconds: of the other runs, one after the other.
         seconds: until the last of them is done, processes and tokenising included.
@@ -60,6 +62,7 @@ class Estimate:
 
     tasks: tuple[TaskEstimate, ...]
     planned: int
+    trainings: int
     recorded: int
     jobs: int
     run_seconds: float
@@ -183,6 +186,7 @@ def _steps(request: RunRequest, inputs: int) -> int:
 def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str]) -> Estimate:
     seconds: dict[str, dict[str, float]] = defaultdict(dict)
     per_step: dict[str, dict[str, float]] = defaultdict(dict)
+    evaluating: dict[str, float] = {}
     sizes: dict[str, tuple[int, int]] = {}
     requests = list(plan.requests())
     for request in requests:
@@ -190,10 +194,16 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
         trained, evaluated = timings.inputs(request)
         sizes[spec.task] = (_steps(request, trained), evaluated)
         step = per_step[spec.task][spec.method] = timings.mean(request, "step")
-        grown = sizes[spec.task][0] * step + evaluated * timings.mean(request, "evaluation")
+        evaluating[spec.task] = evaluated * timings.mean(request, "evaluation")
+        grown = sizes[spec.task][0] * step + evaluating[spec.task]
         seconds[spec.task][spec.method] = timings.mean(request, "fixed") + grown
-    left = [request for request in requests if request.spec.id not in recorded]
-    each = [seconds[request.spec.task][request.spec.method] for request in left]
+    missing = [request for request in requests if request.spec.id not in recorded]
+    left = together(missing)
+    each = [
+        seconds[request.spec.task][request.spec.method]
+        + sum(evaluating[one.spec.task] for one in request.also)
+        for request in left
+    ]
     tasks = tuple(
         TaskEstimate(
             name,
@@ -204,19 +214,34 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
         )
         for name, task in ((task.name, task) for task in plan.tasks)
     )
-    work = [(row, cost, timings.encoding(row)) for row, cost in zip(left, each, strict=True)]
-    wall = _scheduled(work, jobs, timings.starting)
-    return Estimate(tasks, len(requests), len(requests) - len(left), jobs, sum(each), wall, timings.number)
+    encodings = [{one.spec.task: timings.encoding(one) for one in row.runs} for row in left]
+    wall = _scheduled(list(zip(each, encodings, strict=True)), jobs, timings.starting)
+    return Estimate(
+        tasks,
+        planned=len(requests),
+        trainings=len(together(requests)),
+        recorded=len(requests) - len(missing),
+        jobs=jobs,
+        run_seconds=sum(each),
+        seconds=wall,
+        timed=timings.number,
+    )
 
 
-def _scheduled(work: Sequence[tuple[RunRequest, float, float]], jobs: int, starting: float) -> float:
-    """When the last run is done: each goes to the process that is free first.
+def _scheduled(work: Sequence[tuple[float, Mapping[str, float]]], jobs: int, starting: float) -> float:
+    """When the last training is done: each goes to the process that is free first.
 
     The process that hands them out tokenises each task once for all, when its first run is due.
+
+    Args:
+        work: of each training the seconds with its evaluations, and task -> seconds to tokenise it.
+        jobs: processes.
+        starting: seconds until they are there.
     """
     free, done, known = [starting] * jobs, 0.0, set[str]()
-    for request, seconds, encoding in work:
-        done = max(done, heapq.heappop(free)) + (0.0 if request.spec.task in known else encoding)
-        known.add(request.spec.task)
+    for seconds, encodings in work:
+        encoding = sum(cost for task, cost in encodings.items() if task not in known)
+        done = max(done, heapq.heappop(free)) + encoding
+        known.update(encodings)
         heapq.heappush(free, done + seconds)
     return max(free) if work else 0.0

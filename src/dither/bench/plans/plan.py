@@ -14,6 +14,7 @@ from dither.bench.models.checks import check_layer, check_lengths, check_model
 from dither.bench.models.loading import ModelSource, find_model
 from dither.bench.plans.settings import full_settings
 from dither.bench.runs.request import RunRequest
+from dither.bench.runs.trainings import together, training_id
 from dither.bench.tasks.files import load_task
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.task import Task
@@ -165,6 +166,10 @@ class Plan:
                 for method, settings in arms_of(task, self.methods).items():
                     yield self.request(task, method, settings, seed)
 
+    def trainings(self) -> list[RunRequest]:
+        """Every training, seed by seed, with all runs that stand on it."""
+        return together(self.requests())
+
     def request(self, task: Task, method: str, settings: dict[str, Any], seed: int) -> RunRequest:
         """One run of the plan."""
         spec = RunSpec(
@@ -183,7 +188,8 @@ class Plan:
             processes=self.processes,
             training_seed=other_seed(seed) if method_info(base_of(method)).other_seeds else None,
         )
-        return RunRequest(spec, task, self.source, self.data_dir, batches=self.batches)
+        training = training_id(spec, task, self.data[task.name].trained)
+        return RunRequest(spec, task, self.source, self.data_dir, batches=self.batches, training=training)
 
 
 def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

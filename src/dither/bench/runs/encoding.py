@@ -19,7 +19,7 @@ class Encoded:
     """The data of a task for one tokenizer.
 
     Attributes:
-        features: the inputs of every split.
+        features: the inputs of every split, or of all but the train splits.
         rows: of the splits that are evaluated; those of train are in the inputs and needed no more.
         constant_score: points of the best constant predictor.
     """
@@ -29,41 +29,48 @@ class Encoded:
     constant_score: float
 
 
-def encode(request: RunRequest) -> Encoded:
+def encode(request: RunRequest, *, trains: bool = True) -> Encoded:
     """The data of a request: from the file that holds it, or loaded and tokenised; kept for the next run.
+
+    Args:
+        request: of a run.
+        trains: whether inputs of the train splits are needed; not so where the training is another run's.
 
     Raises:
         ValueError: the data are no longer those of the request, or the file cannot be read.
     """
-    key = encoding_key(request)
+    key = encoding_key(request, trains=trains)
+    if not trains and (whole := encoding_key(request)) in _ENCODED:
+        return _ENCODED[whole]
     if key not in _ENCODED:
-        encoded = _encoded(request)
+        encoded = _encoded(request, trains=trains)
         while len(_ENCODED) >= _KEPT:
             _ENCODED.pop(next(iter(_ENCODED)))
         _ENCODED[key] = encoded
     return _ENCODED[key]
 
 
-def encoding_key(request: RunRequest) -> tuple[object, ...]:
-    """What the encoded data of a run depend on."""
+def encoding_key(request: RunRequest, *, trains: bool = True) -> tuple[object, ...]:
+    """What the encoded data of a run depend on, with inputs of the train splits or without."""
     spec = request.spec
-    return spec.task_digest, spec.data_digest, spec.model_digest, request.recipe.max_length
+    return spec.task_digest, spec.data_digest, spec.model_digest, request.recipe.max_length, trains
 
 
-def _encoded(request: RunRequest) -> Encoded:
+def _encoded(request: RunRequest, *, trains: bool) -> Encoded:
     if request.encoded is not None:
         from dither.bench.runs.shared_data import read_encoded
 
         return read_encoded(request.encoded)
-    return encoded_from(request, load(request.task, request.data_dir))
+    return encoded_from(request, load(request.task, request.data_dir), trains=trains)
 
 
-def encoded_from(request: RunRequest, data: TaskData) -> Encoded:
+def encoded_from(request: RunRequest, data: TaskData, *, trains: bool = True) -> Encoded:
     """Tokenise the rows of a task for a request.
 
     Args:
         request: whose tokenizer and length they are for.
         data: of its task.
+        trains: also the rows of the train splits.
 
     Raises:
         ValueError: the data are other ones than the request's.
@@ -75,8 +82,9 @@ def encoded_from(request: RunRequest, data: TaskData) -> Encoded:
             "--out for the new data, or put the old files back"
         )
     tokenizer, features = load_tokenizer(request.source), {}
-    for split, rows in data.splits.items():
-        reader = task.reader(split)
+    wanted = [split for split in data.splits if trains or split not in task.train_splits]
+    for split in wanted:
+        reader, rows = task.reader(split), data.splits[split]
         features[split] = HEADS[reader.head].encode(reader, rows, tokenizer, request.recipe.max_length)
     read = {split: rows for split, rows in data.splits.items() if split not in task.train_splits}
     evaluated = {name: read[split] for name, split in task.evaluation.items()}

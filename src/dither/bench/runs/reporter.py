@@ -1,5 +1,6 @@
 """The callback that lets a run tell how far it is; a run without it is the same to the last bit."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +10,17 @@ from dither.bench.runs.pulse import Pulse
 
 
 class Reporter(TrainerCallback):
-    """Write the pulse of a run when it begins and at every step that the Trainer logs.
+    """Write the pulse of runs when their training begins and at every step that the Trainer logs.
 
     Args:
         folder: of the pulses.
-        run_id: of the run.
+        run_ids: of the runs that stand on the training.
     """
 
-    def __init__(self, folder: str, run_id: str) -> None:
-        self._folder, self._run_id = folder, run_id
+    def __init__(self, folder: str, run_ids: Sequence[str]) -> None:
+        self._folder, self._run_ids = folder, run_ids
         self._pulse = Pulse.now()
-        self._pulse.write(folder, run_id)
+        self._write()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The number of steps is known."""
@@ -37,4 +38,8 @@ class Reporter(TrainerCallback):
         if state.is_world_process_zero:
             loss = self._pulse.loss if loss is None else float(loss)
             self._pulse = replace(self._pulse, step=state.global_step, steps=state.max_steps, loss=loss)
-            self._pulse.write(self._folder, self._run_id)
+            self._write()
+
+    def _write(self) -> None:
+        for run_id in self._run_ids:
+            self._pulse.write(self._folder, run_id)

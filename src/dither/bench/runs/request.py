@@ -1,6 +1,7 @@
 """A run to be made, before anything of it is loaded."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dither.bench.models.loading import ModelSource
 from dither.bench.tasks.recipe import Recipe
@@ -23,6 +24,9 @@ class RunRequest:
         batches: of train rows on which sensitivity is measured at the end; 0 measures nothing.
         encoded: folder of the task's data, tokenised already (`dither.bench.runs.shared_data`), or None.
         pulses: folder in which the run tells how far it is (`dither.bench.runs.pulse`), or None.
+        training: identity of the training that the run stands on (`dither.bench.runs.trainings`); "" where
+            it is not known, and the run has a training of its own.
+        also: runs of other tasks that stand on the same training and are made with it.
     """
 
     spec: RunSpec
@@ -35,6 +39,23 @@ class RunRequest:
     batches: int = 0
     encoded: str | None = None
     pulses: str | None = None
+    training: str = ""
+    also: tuple["RunRequest", ...] = ()
+
+    @property
+    def runs(self) -> tuple["RunRequest", ...]:
+        """This run and those that are made with it, each alone."""
+        return (replace(self, also=()), *self.also)
+
+    @property
+    def name(self) -> str:
+        """Of the run, or of all that are made with it: their tasks, the method, the seed."""
+        tasks = " + ".join(each.spec.task for each in self.runs)
+        return f"{tasks}, {self.spec.method}, seed {self.spec.seed}"
+
+    def each(self, **changes: Any) -> "RunRequest":
+        """Return the request, and those that are made with it, with some changes in all of them."""
+        return replace(self, **changes, also=tuple(replace(one, **changes) for one in self.also))
 
     @property
     def seed(self) -> int:

@@ -44,16 +44,21 @@ def _requests(
     requests: Sequence[RunRequest], data: Mapping[str, TaskData], folder: Path
 ) -> Iterator[RunRequest]:
     written: dict[tuple[object, ...], str | None] = {}
-    for request in requests:
-        key = encoding_key(request)
-        if key not in written:
+
+    def placed(request: RunRequest, *, trains: bool) -> RunRequest:
+        key, whole = encoding_key(request, trains=trains), encoding_key(request)
+        if key not in written and whole not in written:
             place = folder / str(len(written))
-            written[key] = _written(place, request, data[request.spec.task])
-        yield replace(request, encoded=written[key])
+            written[key] = _written(place, request, data[request.spec.task], trains=trains)
+        return replace(request, encoded=written.get(key, written.get(whole)))
+
+    for request in requests:
+        first = placed(request, trains=True)
+        yield replace(first, also=tuple(placed(one, trains=False) for one in request.also))
 
 
-def _written(place: Path, request: RunRequest, data: TaskData) -> str | None:
-    encoded = encoded_from(request, data)
+def _written(place: Path, request: RunRequest, data: TaskData, *, trains: bool) -> str | None:
+    encoded = encoded_from(request, data, trains=trains)
     try:
         place.mkdir()
         write_encoded(place, encoded)

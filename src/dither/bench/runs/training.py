@@ -52,7 +52,8 @@ def make_trainer(
 
     method = recorded_method(base_of(request.spec.method), request.spec.method_settings)
     callback, stopwatch = NoiseCallback(method), Stopwatch()
-    reporters = [Reporter(request.pulses, request.spec.id)] if request.pulses is not None else []
+    ids = [one.spec.id for one in request.runs]
+    reporters = [Reporter(request.pulses, ids)] if request.pulses is not None else []
     learned = request.task.learned
     tokenizer = load_tokenizer(request.source)
     has_gpu = torch.cuda.is_available()

@@ -15,6 +15,7 @@ from dither.bench.plans.names import spelled_arm
 from dither.bench.plans.plan import Plan, arms_of
 from dither.bench.recording import Progress, record_runs
 from dither.bench.runs.request import RunRequest
+from dither.bench.runs.trainings import together
 from dither.bench.sweeps.parameters import Parameter
 from dither.bench.sweeps.storage import opened_storage
 from dither.bench.sweeps.study import STARTUP, StoredTrial, Study
@@ -187,14 +188,14 @@ class _Runs:
 def _made(stored: StoredTrial, search: Search, runs: _Runs, *, completed: int) -> Trial:
     """Bring a trial to its end, seed by seed; what is decided does not depend on how many run at a time."""
     arm, seeds = search.arm(stored.settings), search.plan.seeds
-    together = max(1, runs.width // len(search.plan.tasks))
+    at_once = max(1, runs.width // len(together(search.requests(arm, seeds[0]))))
     if completed < STARTUP:  # no trial is given up yet
-        together = len(seeds)
+        at_once = len(seeds)
     points: list[float] = []
     while not stored.finished:
         step = len(points)
-        if step % together == 0:
-            runs.make(arm, seeds[step : step + together])
+        if step % at_once == 0:
+            runs.make(arm, seeds[step : step + at_once])
         rows = runs.of(arm, seeds[step])
         points.append(sum(map(_score, rows)) / len(rows))
         mean = sum(points) / len(points)
