@@ -19,7 +19,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-sys.path.append(str(Path(__file__).parent))  # for small_nets
+sys.path.append(str(Path(__file__).parent))  # for small_nets and tensor_kinds
 
 
 def _missing(what: str) -> NoReturn:

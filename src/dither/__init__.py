@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dither.apply import apply_, noisytune_, perturbed
     from dither.attachment import Handle, attach
     from dither.dose import FunctionalDose, MatchedDose, functional_dose, match_dose, match_energy
+    from dither.marks import clear_marks
     from dither.methods.noisytune import NoisyTune
     from dither.methods.pats import PATS
     from dither.methods.registry import available_methods, create_method
@@ -31,6 +32,7 @@ _HOME = {
     "apply_": "dither.apply",
     "attach": "dither.attachment",
     "available_methods": "dither.methods.registry",
+    "clear_marks": "dither.marks",
     "create_method": "dither.methods.registry",
     "functional_dose": "dither.dose",
     "match_dose": "dither.dose",
@@ -49,6 +51,7 @@ __all__ = [
     "apply_",
     "attach",
     "available_methods",
+    "clear_marks",
     "create_method",
     "functional_dose",
     "match_dose",

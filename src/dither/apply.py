@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dither.core.kernels import backend_names
 from dither.core.logical import perturb_
+from dither.core.memory import overwrite
 from dither.core.noise import Change, Noise
 from dither.core.sharding import reshard
 from dither.marks import Mark, ModelMarks
@@ -75,7 +76,7 @@ def apply_(
     """
     plan = Plan(model, method, seed)
     marks = ModelMarks(model)
-    if (message := marks.check(plan.mark, again=again)) is not None:
+    if (message := marks.check(plan.mark, again=again, parameters=plan.meant)) is not None:
         logger.warning(message)
         return plan.record(message=message)
     plan.measure()
@@ -110,16 +111,90 @@ def perturbed(model: nn.Module, method: NoisyTune | Plain, *, seed: int | None =
     marks = ModelMarks(model)
     marks.check(plan.mark, again=True)
     plan.measure()
-    noised = plan.parameters
-    kept = [parameter.detach().clone() for parameter in noised]
-    with marks.restored():
+    undo = Undo(model, plan, marks)
+    try:
         try:
             yield plan.write(marks)
         finally:
-            reshard(model)
-            with torch.no_grad():
-                for parameter, copy in zip(noised, kept, strict=True):
-                    parameter.copy_(copy)
+            undo.insist()
+    finally:  # an interrupt may have fallen before or between its tries
+        undo.insist()
+
+
+class Undo:
+    """Takes the noise of a block back, from copies; what interrupts it is raised when all is done.
+
+    Args:
+        model: whose weights will be noised.
+        plan: measured.
+        marks: of the model.
+    """
+
+    _TRIES = 10
+
+    def __init__(self, model: nn.Module, plan: "Plan", marks: ModelMarks) -> None:
+        self._model, self._mark, self._parameters = model, plan.mark, plan.parameters
+        self._marks = marks.kept()
+        copies = {row.named.name: row.named.parameter.detach().clone() for row in plan.noised}
+        owners = [(row.named, row.named.tied_to or row.named.name) for row in plan.rows]
+        self._kept = [
+            (named.path, named.parameter, copies[owner]) for named, owner in owners if owner in copies
+        ]
+        self._done = False
+
+    def insist(self) -> None:
+        """Undo until it is done, whatever interrupts it; then raise what did.
+
+        Raises:
+            RuntimeError: some parameters could not be put back: the model stays marked as partly noised.
+        """
+        raised: BaseException | None = None
+        for _ in range(self._TRIES):
+            if self._done:
+                break
+            try:
+                self._undo()
+            except Exception:
+                raise
+            except BaseException as interrupt:  # Ctrl-C above all, which falls anywhere
+                raised = interrupt
+        if raised is not None:
+            raise raised
+
+    def _undo(self) -> None:
+        self._marks.begin(self._mark, self._parameters)
+        reshard(self._model)
+        now = dict(self._model.named_parameters(remove_duplicate=False))
+        still_there = {id(parameter) for parameter in now.values()}
+        left: list[str] = []
+        for path, parameter, copy in self._kept:
+            problem = _put_back(path, parameter, copy)
+            other = now.get(path, parameter)
+            if other is not parameter:
+                problem = _put_back(path, other, copy)
+                if problem is None:
+                    said = "parameter %r was replaced in the block: the new one got the old values"
+                    logger.warning(said, path)
+            elif id(parameter) not in still_there:
+                problem = f"{path!r} is no longer in the model"
+            if problem is not None:
+                left.append(problem)
+        if left:
+            self._done = True  # as far as it can be
+            raise RuntimeError(
+                f"the noise of {len(left)} parameters could not be taken back: {'; '.join(left)}; the model "
+                "is marked as partly noised: build it anew and load its weights afresh"
+            )
+        self._marks.put_back()
+        self._done = True
+
+
+def _put_back(path: str, parameter: Tensor, copy: Tensor) -> str | None:
+    """Put the kept values into a parameter; returns why that cannot be, or None."""
+    if parameter.shape != copy.shape:
+        return f"{path!r} had shape {tuple(copy.shape)} and has {tuple(parameter.shape)} now"
+    overwrite(parameter, copy)
+    return None
 
 
 class Plan:
@@ -152,6 +227,11 @@ class Plan:
         """Their tensors."""
         return [row.named.parameter for row in self.noised]
 
+    @property
+    def meant(self) -> list[Tensor]:
+        """The tensors that get noise unless they prove to be constant."""
+        return [row.named.parameter for row in self.rows if row.reason is None]
+
     def measure(self) -> None:
         """Take the statistics; refuse weights that are not finite; leave constant tensors out."""
         if isinstance(self.method, NoisyTune):
@@ -175,7 +255,7 @@ class Plan:
             return record
         step = marks.applied
         noises = [self.noise(row, step=step) for row in self.noised]
-        with marks.writing(self.mark):
+        with marks.writing(self.mark, self.meant):
             changes = perturb_(self.parameters, noises)
         return self.record(changes)
 

@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from torch import Tensor
+
 from dither.core.noise import Change
 from dither.methods.targets import Target
 
@@ -19,7 +21,7 @@ class TensorRecord:
     Attributes:
         name: canonical.
         path: as in `model.named_parameters()`.
-        shape: of the logical tensor.
+        shape: of the logical tensor; −1 for what differs from row to row of a nested one.
         dtype: such as "float32".
         reason: why it was skipped, or None if it was noised.
         std: of the tensor before the noise (of W_0 for noise during training).
@@ -47,7 +49,7 @@ class TensorRecord:
         return cls(
             name=row.named.name,
             path=row.named.path,
-            shape=tuple(parameter.shape),
+            shape=_shape(parameter),
             dtype=str(parameter.dtype).removeprefix("torch."),
             reason=reason,
             std=std,
@@ -199,6 +201,10 @@ class Record:
         if self.dose_given is None:
             return ""
         return f", {math.sqrt(self.dose_given):.3g} of the dose asked for, in {self.steps} steps"
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return (tensor.size(0), *[-1] * (tensor.dim() - 1)) if tensor.is_nested else tuple(tensor.shape)
 
 
 def _number(value: float | None) -> str:

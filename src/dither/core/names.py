@@ -8,8 +8,10 @@ prefix (`base_model_prefix` of transformers) is removed, and what stands outside
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+
+from dither.core.overlaps import boxes
+from dither.core.sharding import is_sharded
 
 HEAD = "head:"
 
@@ -46,8 +48,8 @@ class NamedParameter:
 def named_parameters(model: nn.Module) -> list[NamedParameter]:
     """All parameters of a model with their canonical names, in the model's own order.
 
-    Of tied parameters, one object or two on the same memory, the first counts; the others are listed with
-    `tied_to`.
+    Of tied parameters, one object or two on all of the same memory, the first counts; the others are listed
+    with `tied_to`.
 
     Raises:
         ValueError: two different parameters have one canonical name.
@@ -62,26 +64,24 @@ def named_parameters(model: nn.Module) -> list[NamedParameter]:
     paths: dict[str, str] = {}
     rows = []
     for path, parameter in model.named_parameters(remove_duplicate=False):
-        name = canonical_name(_as_tuned(path, model), prefix)
-        tied_to = first.get(_identity(parameter))
+        name, identity = canonical_name(_as_tuned(path, model), prefix), _identity(parameter)
+        tied_to = first.get(identity)
         if tied_to is None and name in paths:
             raise ValueError(
                 f"parameters {paths[name]!r} and {path!r} have one canonical name, {name!r}, so they would "
                 "get the same noise; rename one of the modules, or pass the inner model"
             )
         if tied_to is None:
-            first[_identity(parameter)] = name
+            first[identity] = name
             paths[name] = path
         rows.append(NamedParameter(name, path, parameter, tied_to))
     return rows
 
 
 def _identity(parameter: nn.Parameter) -> object:
-    """What tied parameters share: their memory, or the object where that is none of an ordinary tensor's."""
-    ordinary = type(parameter) in (nn.Parameter, Tensor) and not parameter.is_meta and parameter.numel() > 0
-    if not ordinary or parameter.layout != torch.strided:
-        return id(parameter)
-    return parameter.device, parameter.data_ptr(), parameter.numel()
+    """What tied parameters share: all of their memory, or the object where that has no addresses."""
+    held = () if is_sharded(parameter) else boxes(parameter)
+    return (parameter.dtype, held) if held else id(parameter)
 
 
 def canonical_name(path: str, backbone_prefix: str = "") -> str:

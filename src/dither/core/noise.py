@@ -114,6 +114,23 @@ class SensitivityState:
     place: Place = WHOLE
 
 
+def check_shapes(states: Sequence[SensitivityState]) -> None:
+    """Refuse a gradient or an average of another shape than its weight's: kernels would go past its end.
+
+    Example:
+        >>> one, two = torch.zeros(1), torch.zeros(2)
+        >>> check_shapes([SensitivityState(two, one, two, (0, 0))])
+        Traceback (most recent call last):
+        ...
+        ValueError: weight, gradient and average have shapes (2,), (1,), (2,); they must be one
+    """
+    for state in states:
+        if not state.weight.shape == state.gradient.shape == state.average.shape:
+            shapes = (state.weight.shape, state.gradient.shape, state.average.shape)
+            listed = ", ".join(str(tuple(one)) for one in shapes)
+            raise ValueError(f"weight, gradient and average have shapes {listed}; they must be one")
+
+
 Together = Callable[[list[Moments]], list[Moments]]
 """Adds up what each process found in its part of each tensor of a step: sums over the logical tensors."""
 

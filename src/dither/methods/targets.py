@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from dither.core.logical import moments
+from dither.core.memory import inner_tensors, unwritable
 from dither.core.names import NamedParameter, named_parameters, unwrapped
+from dither.core.overlaps import boxes, first_meeting
 from dither.core.selection import Strength, as_patterns, check_patterns_used, matches, strength_of
-from dither.core.sharding import place_of, reshard
+from dither.core.sharding import local, place_of, reshard
 from dither.core.statistics import Moments
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
@@ -45,9 +47,10 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
         stored: the values lie in files and not in the model, which may be on the meta device.
 
     Raises:
-        ValueError: a pattern that fits no tensor, two tensors of one name, or a parameter whose values are
-            not to be had (on the meta device, of FSDP1, partitioned by ZeRO-3); or the strength has no number
-            yet ("matched").
+        ValueError: a pattern that fits no tensor, two tensors of one name, a parameter whose values are not
+            to be had (on the meta device, of FSDP1, partitioned by ZeRO-3); one to be noised that cannot be
+            read and written, or that shares a part of its memory; or the strength has no number yet
+            ("matched").
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
@@ -66,7 +69,10 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
     if method.scope == "backbone":
         _check_has_backbone(model)
     embeddings = set() if method.token_embeddings else _token_embeddings(model)
-    return [_target(row, method, strengths, id(row.parameter) in embeddings) for row in rows]
+    found = [_target(row, method, strengths, id(row.parameter) in embeddings) for row in rows]
+    if not stored:
+        _refuse_unwritable(found)
+    return found
 
 
 def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Target]:
@@ -102,7 +108,8 @@ def _target(row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, 
         (method.exclude is not None and matches(row.name, method.exclude), "excluded"),
         (method.scope == "backbone" and row.in_head, "outside the backbone"),
         (is_embedding, "token embeddings"),
-        (row.parameter.dtype not in TRAINING_DTYPES or row.parameter.is_quantized, "integer or quantised"),
+        (row.parameter.dtype.is_complex, "complex"),
+        (_is_quantised(row.parameter), "integer or quantised"),
         (not row.parameter.requires_grad and not method.frozen, "frozen"),
         (row.parameter.numel() == 0, "empty"),
         (row.parameter.numel() == 1, "one element"),
@@ -112,6 +119,42 @@ def _target(row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, 
     )
     reason = next((text for applies, text in reasons if applies), None)
     return Target(row, 0.0 if reason or value is None else value, reason)
+
+
+def _is_quantised(parameter: nn.Parameter) -> bool:
+    """Whether its numbers are no floats of training, or a type that shows such ones makes them of others."""
+    if parameter.dtype not in TRAINING_DTYPES or parameter.is_quantized:
+        return True
+    is_made_of_others = hasattr(parameter, "__tensor_flatten__") and not parameter.is_nested
+    return is_made_of_others and any(inner.dtype not in TRAINING_DTYPES for inner in inner_tensors(parameter))
+
+
+def _refuse_unwritable(rows: Sequence[Target]) -> None:
+    """Refuse, by name, what noise cannot be written to, and what would be noised twice or by the way."""
+    for row in rows:
+        if row.reason is None and (problem := unwritable(local(row.named.parameter))) is not None:
+            raise ValueError(f"{_called(row)} {problem}, or leave it out with exclude={row.named.name!r}")
+    every = [row for row in rows if row.named.tied_to is None]
+    held = [boxes(row.named.parameter) for row in every]
+    for row, own in zip(every, held, strict=True):
+        if row.reason is None and any(box.meets_itself for box in own):
+            raise ValueError(
+                f"{_called(row)} has elements that share memory, as an expanded tensor has; give it memory "
+                "of its own, nn.Parameter(w.detach().contiguous()), or leave it out with "
+                f"exclude={row.named.name!r}"
+            )
+    noised = {place for place, row in enumerate(every) if row.reason is None}
+    if (meeting := first_meeting(held, among=noised)) is not None:
+        one, other = (every[place] for place in meeting)
+        raise ValueError(
+            f"{_called(one)} and {_called(other)} share a part of their memory, so noise on one changes the "
+            "other; give one memory of its own, nn.Parameter(w.detach().clone()), or leave both out with "
+            f"exclude=[{one.named.name!r}, {other.named.name!r}]"
+        )
+
+
+def _called(row: Target) -> str:
+    return f"parameter {row.named.path!r}"
 
 
 def finite_moments(rows: Sequence[Target]) -> list[Moments]:

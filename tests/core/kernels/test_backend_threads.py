@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 import pytest
@@ -82,3 +83,36 @@ def test_steps_of_training(each_backend: Candidate, weighting: str) -> None:
         return [*weights, *averages, means, outcome.active, outcome.change]
 
     assert_threads_do_not_matter(run)
+
+
+class OpenMP:
+    """Stands for torch's library, with some of the functions of OpenMP behind it."""
+
+    def __init__(self, **functions: Callable[[], int]) -> None:
+        self.__dict__.update(functions)
+
+
+def test_the_threads_are_found_where_torch_has_them(each_backend: Candidate) -> None:
+    """Through torch's own library, wherever it lies: no path is looked at."""
+    if each_backend.module.__name__.endswith("native"):
+        address, said = each_backend.module._openmp()
+        assert (address is not None) == ("OpenMP" in torch.__config__.parallel_info())
+        assert said in each_backend.module.NAME
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (OpenMP(), ", threads of its own"),
+        (OpenMP(GOMP_parallel=lambda: 0, omp_get_thread_limit=lambda: 1), ", serial: OMP_THREAD_LIMIT=1"),
+        (OpenMP(GOMP_parallel=lambda: 0, omp_get_thread_limit=lambda: 2**31 - 1), ""),
+    ],
+)
+def test_the_name_says_where_threads_are_not_torchs(
+    each_backend: Candidate, monkeypatch: pytest.MonkeyPatch, found: OpenMP, said: str
+) -> None:
+    if each_backend.module.__name__.endswith("native"):
+        monkeypatch.setattr("ctypes.CDLL", lambda path: found)
+        monkeypatch.setattr("ctypes.cast", lambda function, kind: ctypes.c_void_p(7))
+        address, threads = each_backend.module._openmp()
+        assert (threads, address) == (said, None if said == ", threads of its own" else 7)

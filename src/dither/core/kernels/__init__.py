@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dither.core.kernels import reference
+from dither.core.memory import settled
 from dither.core.noise import (
     Change,
     Noise,
@@ -150,6 +151,8 @@ def perturb_(
             places=[places[row] for row in rows],
         )
         found.update(zip(rows, answers, strict=True))
+    # Backends tell autograd of what they wrote to, which may be what a tensor of another type holds.
+    torch.autograd.graph.increment_version([tensor for tensor in tensors if settled(tensor) is not tensor])
     return [found[row] for row in range(len(tensors))]
 
 

@@ -10,6 +10,7 @@ the controls whose weighting needs the energy of all weights first.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from dither.core.kernels.device.moments_pass import SUMS, moments_pass
 from dither.core.kernels.device.noise_pass import change_pass, perturb_pass
 from dither.core.kernels.device.step_pass import means_pass, step_pass
 from dither.core.kernels.device.table import DIMS, TYPES, Batch, Work, addressable, batch
+from dither.core.memory import overwrite, settled, values_of
 from dither.core.noise import (
     Change,
     Noise,
@@ -51,6 +53,7 @@ def __getattr__(name: str) -> str:
 def moments(tensors: Sequence[Tensor]) -> list[Moments]:
     """Moments of each logical tensor; one launch a dtype and one transfer back."""
     found: dict[int, Moments] = {}
+    tensors = [values_of(tensor) for tensor in tensors]
     served, others = _by_device(tensors)
     found |= {index: reference.moments([tensors[index]])[0] for index in others}
     for device, indices in served.items():
@@ -87,6 +90,7 @@ def perturb_(
             f"{len(tensors)} tensors, {len(noises)} noises and {len(places)} places; there must be as many"
         )
     found: dict[int, Change] = {}
+    tensors = [settled(tensor) for tensor in tensors]
     served, others = _by_device(tensors, places)
     for index in others:
         (found[index],) = reference.perturb_([tensors[index]], [noises[index]], places=[places[index]])
@@ -129,6 +133,9 @@ def sensitivity_step_(
             " each state needs one of each"
         )
     device = scalars.mean.device
+    states = [
+        replace(state, weight=settled(state.weight), average=settled(state.average)) for state in states
+    ]
     every = [tensor for state in states for tensor in (state.weight, state.gradient, state.average)]
     served, others = _by_device(every, [state.place for state in states for _ in range(3)])
     if rule.weighting != "insensitivity" or others or any(known != device for known in served):
@@ -207,13 +214,14 @@ def _views(*tensors: Tensor) -> tuple[Tensor, ...]:
     if len({tensor.shape for tensor in tensors}) > 1:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
         raise ValueError(f"weight, gradient and average have shapes {shapes}; they must be one")
+    tensors = tuple(values_of(tensor) for tensor in tensors)
     return tensors if addressable(tensors) else tuple(tensor.contiguous() for tensor in tensors)
 
 
 def _wrote(tensor: Tensor, view: Tensor) -> None:
     """Bring a copy back, and tell autograd of what the kernel wrote: it must not use the old value."""
     if view is not tensor:
-        tensor.copy_(view)
+        overwrite(tensor, view)
     elif not tensor.is_inference():
         increment_version(tensor)
 

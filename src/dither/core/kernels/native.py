@@ -6,7 +6,6 @@ when it is loaded. The bits are those of the reference for any number of threads
 
 import ctypes
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dither.core.kernels import reference
+from dither.core.memory import is_plainly_here, overwrite, settled, values_of
 from dither.core.noise import (
     Change,
     Noise,
@@ -23,6 +23,7 @@ from dither.core.noise import (
     SensitivityState,
     StepScalars,
     Together,
+    check_shapes,
 )
 from dither.core.places import WHOLE, Place
 from dither.core.statistics import SQUARE_LIMBS, TOTAL_LIMBS, Moments
@@ -73,15 +74,17 @@ def _load() -> ctypes.CDLL:
     return library
 
 
-def _openmp() -> int | None:
-    """The address of GOMP_parallel in the OpenMP library that torch has loaded; None where there is none."""
+def _openmp() -> tuple[int | None, str]:
+    """The address of GOMP_parallel in the OpenMP that torch uses, or None; and what a Record says of threads.
+
+    Torch's own library is asked, through which the loader finds what it depends on, wherever that lies.
+    """
     try:
-        paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
-        name = re.compile(r"/lib[gi]?omp[^/]*\.so")
-        found = [path for path in sorted(paths) if name.search(path) and "torch" in path]
-        return ctypes.cast(ctypes.CDLL(found[0]).GOMP_parallel, ctypes.c_void_p).value if found else None
+        torch_itself = ctypes.CDLL(torch._C.__file__)  # loaded long ago
+        parallel = ctypes.cast(torch_itself.GOMP_parallel, ctypes.c_void_p).value
+        return parallel, ", serial: OMP_THREAD_LIMIT=1" if torch_itself.omp_get_thread_limit() == 1 else ""
     except (OSError, AttributeError):
-        return None
+        return None, ", threads of its own"
 
 
 def _forget_threads() -> None:
@@ -90,14 +93,16 @@ def _forget_threads() -> None:
 
 
 _library = _load()
-_parallel = _openmp()
+_parallel, _said_of_threads = _openmp()
 os.register_at_fork(after_in_child=_forget_threads)  # a child has none of its parent's threads
 INSTRUCTION_SET = _library.dither_choose(None).decode()
-NAME = f"native ({INSTRUCTION_SET})"
+NAME = f"native ({INSTRUCTION_SET}{_said_of_threads})"
 
 
 def moments(tensors: Sequence[Tensor]) -> list[Moments]:
     """Moments of each logical tensor."""
+    if not _are_known(tensors):
+        return reference.moments(tensors)
     jobs = np.zeros(len(tensors), _JOB)
     seen = [_served(tensor) for tensor in tensors]
     _fill_view(jobs, "weight", seen)
@@ -117,7 +122,10 @@ def perturb_(
         noises: one for each.
         places: of each in its logical tensor; None where all are whole.
     """
+    if not _are_known(tensors):
+        return reference.perturb_(tensors, noises, places=places)
     jobs = np.zeros(len(tensors), _JOB)
+    tensors = [settled(tensor) for tensor in tensors]
     written = [_served(tensor) for tensor in tensors]
     _fill_view(jobs, "weight", written)
     _fill_places(jobs, places or [])
@@ -141,17 +149,19 @@ def sensitivity_step_(
     together: Together | None = None,
 ) -> SensitivityOutcome:
     """Update the moving averages and add the noise of one training step, in place and in one pass."""
-    if rule.weighting != "insensitivity":
+    held = [settled(state.weight) for state in states] + [settled(state.average) for state in states]
+    gradients = [settled(state.gradient) for state in states]
+    if rule.weighting != "insensitivity" or not _are_known([*held, *gradients]):
         # These controls need the energy of all weights before the first is written.
         return reference.sensitivity_step_(states, rule, scalars, together=together)
     if scalars.skipped is not None and bool(scalars.skipped):
         return SensitivityOutcome.nothing(len(states), scalars.mean.device)
     jobs = np.zeros(len(states), _JOB)
-    held = [state.weight for state in states] + [state.average for state in states]
+    check_shapes(states)
     written = [_served(tensor) for tensor in held]
     _fill_view(jobs, "weight", written[: len(states)])
     _fill_view(jobs, "average", written[len(states) :])
-    gradients = [_served(state.gradient) for state in states]  # copies have to live until the end
+    gradients = [_served(gradient) for gradient in gradients]  # copies have to live until the end
     _fill_view(jobs, "gradient", gradients)
     _fill_places(jobs, [state.place for state in states])
     jobs["key"] = [state.key for state in states] or np.zeros((0, 2))
@@ -191,6 +201,8 @@ def _fill_view(jobs: np.ndarray, name: str, tensors: Sequence[Tensor]) -> None:
     view["contiguous"] = [tensor.is_contiguous() for tensor in tensors]
     if name == "weight":
         jobs["count"] = [tensor.numel() for tensor in tensors]
+    if bool(((view["data"] == 0) & (jobs["count"] > 0)).any()):
+        raise TypeError("a tensor has no memory that holds its elements; nothing was written")
     for row in np.flatnonzero(view["contiguous"] == 0).tolist():
         tensor = tensors[row]
         jobs["dims"][row] = tensor.dim()
@@ -209,20 +221,33 @@ def _fill_places(jobs: np.ndarray, places: Sequence[Place]) -> None:
             jobs["row_size"][row, :count], jobs["row_stride"][row, :count] = zip(*place.rows, strict=True)
 
 
+def _are_known(tensors: Sequence[Tensor]) -> bool:
+    """Whether the kernels know the dtypes; what else there is goes to the reference."""
+    return {tensor.dtype for tensor in tensors} <= _DTYPES.keys()
+
+
 def _served(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy where the kernels cannot serve it: too many dimensions, shared elements."""
+    """The tensor, or a copy where kernels cannot serve it: not in memory, many dimensions, shared elements.
+
+    Raises:
+        TypeError: its elements are not to be had, or not on the CPU.
+    """
+    if is_plainly_here(tensor):  # nearly always, and cheap to see
+        return tensor
+    tensor = values_of(tensor)
+    if not tensor.is_cpu:
+        raise TypeError(f"a tensor lies on {tensor.device} where all others lie on the CPU; move it there")
     if tensor.is_contiguous():
         return tensor
     shared = any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.detach().contiguous() if shared or tensor.dim() > _MAX_DIMS else tensor
 
 
-@torch.no_grad()
 def _finish(tensors: Sequence[Tensor], written: Sequence[Tensor]) -> None:
     """Copy back what was written elsewhere, and tell autograd, which may have saved values from before."""
     for tensor, copy in zip(tensors, written, strict=True):
         if tensor is not copy:
-            tensor.copy_(copy)
+            overwrite(tensor, copy)
     torch.autograd.graph.increment_version(tensors)
 
 

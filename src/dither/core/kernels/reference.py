@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dither.core.draws import LAWS, LAWS_AT, Purpose, random_words, random_words_at
+from dither.core.memory import is_ordinary, overwrite, settled, values_of
 from dither.core.noise import (
     Change,
     Noise,
@@ -16,6 +17,7 @@ from dither.core.noise import (
     SensitivityState,
     StepScalars,
     Together,
+    check_shapes,
 )
 from dither.core.places import WHOLE, Place
 from dither.core.rounding import round_stochastically
@@ -29,7 +31,7 @@ _CHUNK = 8 * BLOCK  # elements at a time: bounds the temporaries, and torch sums
 
 def moments(tensors: Sequence[Tensor]) -> list[Moments]:
     """Moments of each logical tensor."""
-    return [moments_of(tensor) for tensor in tensors]
+    return [moments_of(values_of(tensor)) for tensor in tensors]
 
 
 def perturb_(
@@ -52,13 +54,22 @@ def perturb_(
     """
     weights = weights if weights is not None else [None] * len(tensors)
     places = places if places is not None else [WHOLE] * len(tensors)
+    _check_values(tensors)
     return [_perturb_one(*job) for job in zip(tensors, noises, weights, places, strict=True)]
+
+
+def _check_values(tensors: Sequence[Tensor]) -> None:
+    """Refuse what has no values before the first tensor is written."""
+    for tensor in tensors:
+        if not is_ordinary(tensor):
+            values_of(tensor)
 
 
 @torch.no_grad()
 def _perturb_one(tensor: Tensor, noise: Noise, weight: Tensor | None, place: Place) -> Change:
     # The index of a draw is row-major in the logical tensor: another layout goes through a copy.
-    target = tensor if tensor.is_contiguous() else tensor.contiguous()
+    tensor = settled(tensor)
+    target = values_of(tensor).contiguous()
     flat = target.view(-1)
     r = None if weight is None else weight.reshape(-1)
     change = Change(elements=0)
@@ -66,7 +77,7 @@ def _perturb_one(tensor: Tensor, noise: Noise, weight: Tensor | None, place: Pla
         part = None if r is None else r[at : at + _CHUNK]
         change += add_noise_(flat[at : at + _CHUNK], noise, at=at, place=place, weight=part)
     if target is not tensor:
-        tensor.copy_(target)
+        overwrite(tensor, target)
     return change
 
 
@@ -103,7 +114,7 @@ def add_noise_(
     still = added == 0
     written = torch.where(still, flat, _rounded(wide + added, flat.dtype, noise, index))
     moved = (written.to(wide.dtype) - wide).masked_fill_(still, 0.0)
-    flat.copy_(written)
+    overwrite(flat, written)
     return Change(
         elements=count,
         changed=int(moved.count_nonzero()),
@@ -137,6 +148,8 @@ def sensitivity_step_(
     together: Together | None = None,
 ) -> SensitivityOutcome:
     """Update the moving averages and add the noise of one training step, in place."""
+    check_shapes(states)
+    _check_values([one for state in states for one in (state.weight, state.gradient, state.average)])
     device = scalars.mean.device
     outcome = SensitivityOutcome.nothing(len(states), device)
     if scalars.skipped is not None and bool(scalars.skipped):
@@ -170,13 +183,14 @@ class Seen(NamedTuple):
 
 
 def _observe(state: SensitivityState, rule: SensitivityRule) -> Seen:
-    observed = sensitivity(state.weight, state.gradient)
+    weight, kept = values_of(state.weight), settled(state.average)
+    observed = sensitivity(weight, values_of(state.gradient))
     active = observed != 0
     if rule.measure == "magnitude":
-        magnitude = state.weight.to(torch.float32).abs()
+        magnitude = weight.to(torch.float32).abs()
         observed = torch.where(active, magnitude, torch.zeros_like(magnitude))
-    state.average.copy_(update_average(state.average.to(torch.float32), observed, rule.beta))
-    average = state.average.to(torch.float32)
+    overwrite(kept, update_average(values_of(kept).to(torch.float32), observed, rule.beta))
+    average = values_of(kept).to(torch.float32)
     return Seen(average, active, moments_of(average[active]))
 
 
