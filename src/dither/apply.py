@@ -4,7 +4,7 @@ Everything is planned, validated and measured before the first weight is written
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from dither.core.kernels import backend_names
-from dither.core.logical import perturb_
+from dither.core.logical import moments, perturb_
 from dither.core.memory import overwrite
 from dither.core.noise import Change, Noise
 from dither.core.sharding import reshard
+from dither.core.statistics import Moments
 from dither.marks import Mark, ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.plain import Plain
 from dither.methods.settings import recipe_hash, seed_of
-from dither.methods.targets import Target, finite_moments, targets
+from dither.methods.targets import Target, finite_moments, may_overflow, refuse_overflow, targets
 from dither.record import Record, TensorRecord
 
 logger = logging.getLogger("dither")
@@ -214,6 +215,7 @@ class Plan:
             self.recipe = method.recipe(self.seed)
             self.rows = targets(model, method)
         self.mark = Mark(recipe_hash(self.recipe), self.recipe)
+        self.step = ModelMarks(model).applied
         self.stds: dict[str, float] = {}
         self.constant: set[str] = set()
 
@@ -239,12 +241,26 @@ class Plan:
             names = [row.named.name for row in rows]
             found = dict(zip(names, finite_moments(rows), strict=True))
             self.stds, self.constant = self.method.spreads(found)
+            self._refuse_overflow(found)
 
-    def noise(self, row: Target, step: int) -> Noise:
+    def _refuse_overflow(self, found: Mapping[str, Moments]) -> None:
+        """Refuse a tensor that its noise would take out of its dtype's range: tried out on a copy."""
+        for row in self.noised:
+            name, parameter = row.named.name, row.named.parameter
+            noise = self.noise(row)
+            if may_overflow(found[name], noise, parameter.dtype):
+                copy = parameter.detach().clone()
+                perturb_([copy], [noise])
+                dtype = str(parameter.dtype).removeprefix("torch.")
+                refuse_overflow(moments([copy])[0].nonfinite, f"tensor {name!r}", name, noise, dtype)
+
+    def noise(self, row: Target) -> Noise:
         """The description of one tensor's noise."""
         assert isinstance(self.method, NoisyTune)
         name = row.named.name
-        return self.method.noise(name, strength=row.strength, std=self.stds[name], seed=self.seed, step=step)
+        return self.method.noise(
+            name, strength=row.strength, std=self.stds[name], seed=self.seed, step=self.step
+        )
 
     def write(self, marks: ModelMarks) -> Record:
         """Write the noise and mark the model; a failure on the way marks it as partly noised."""
@@ -253,8 +269,7 @@ class Plan:
             if self.rows and "strength 0" not in record.skipped():
                 logger.warning("no tensor was noised: %s", record.summary())
             return record
-        step = marks.applied
-        noises = [self.noise(row, step=step) for row in self.noised]
+        noises = [self.noise(row) for row in self.noised]
         with marks.writing(self.mark, self.meant):
             changes = perturb_(self.parameters, noises)
         return self.record(changes)

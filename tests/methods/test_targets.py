@@ -115,3 +115,67 @@ def test_a_parameter_that_is_not_whole_is_refused_by_name(make: Any, message: st
     model[1].piece = make()
     with pytest.raises(ValueError, match=rf"parameter '1\.piece' {message}"):
         targets(model, method)
+
+
+def bare(kind: str, base: str | None = None) -> nn.Module:
+    """A model without weights; its head, if it has one, stands in its backbone or beside the parts of it."""
+    import transformers
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sight = sizes | {"image_size": 8, "patch_size": 4}
+    text = sizes | {"vocab_size": 20, "bos_token_id": 1, "eos_token_id": 2}
+    latents = {"num_latents": 4, "d_latents": 8, "d_model": 8, "num_blocks": 1, "max_position_embeddings": 8}
+    heads = {"num_self_attends_per_block": 1, "num_self_attention_heads": 1, "num_cross_attention_heads": 1}
+    configs = {
+        "CLIP": lambda: transformers.CLIPConfig(text_config=text, vision_config=sight),
+        "Siglip": lambda: transformers.SiglipConfig(text_config=text, vision_config=sight),
+        "T5": lambda: transformers.T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1),
+        "Perceiver": lambda: transformers.PerceiverConfig(**latents, **heads, vocab_size=20),
+        "Bert": lambda: transformers.BertConfig(**sizes, vocab_size=20),
+    }
+    config = configs[next(name for name in configs if (base or kind).startswith(name))]()
+    made = getattr(transformers, base or kind)
+    with torch.device("meta"):
+        return (type(kind, (made,), {"__module__": "mine"}) if base else made)(config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("CLIPForImageClassification", "classifier.*"),
+        ("SiglipForImageClassification", "classifier.*"),
+        ("PerceiverForSequenceClassification", "decoder.*"),
+        ("T5ForConditionalGeneration", "decoder.*"),
+    ],
+)
+def test_a_head_that_cannot_be_told_is_refused(kind: str, head: str) -> None:
+    """The prefix is no child of the model, or the head stands within it."""
+    model = bare(kind)
+    message = rf"scope='backbone' cannot tell the head of {kind}: no parameter stands outside of '\w+', its"
+    for method in (dither.NoisyTune(scope="backbone"), dither.PATS(scope="backbone")):
+        with pytest.raises(ValueError, match=message):
+            targets(model, method, stored=True)
+    rows = targets(model, dither.NoisyTune(exclude=head), stored=True)  # as the message advises
+    assert {row.reason for row in rows} >= {None, "excluded"}
+
+
+@pytest.mark.parametrize("kind", ["CLIPModel", "PerceiverModel", "T5Model", "T5EncoderModel", "BertModel"])
+def test_a_bare_backbone_has_no_head_to_be_told(kind: str) -> None:
+    rows = targets(bare(kind), dither.NoisyTune(scope="backbone"), stored=True)
+    assert "outside the backbone" not in {row.reason for row in rows}
+
+
+def test_a_class_of_the_users_own_may_have_any_head() -> None:
+    model = bare("Sentiment", base="BertModel")
+    with pytest.raises(
+        ValueError, match=r"cannot tell the head of Sentiment: .* or leave scope out if it has"
+    ):
+        targets(model, dither.NoisyTune(scope="backbone"), stored=True)
+    assert targets(model, dither.NoisyTune(), stored=True)
+
+
+def test_a_class_that_torch_derives_is_the_one_it_derives_from() -> None:
+    model = bare("BertModel")
+    kind = type(model)
+    model.__class__ = type(f"FSDP{kind.__name__}", (kind,), {"__module__": "torch.distributed.fsdp"})
+    assert targets(model, dither.NoisyTune(scope="backbone"), stored=True)

@@ -14,14 +14,15 @@ from dither.checkpoint.headers import StoredTensor
 from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, inside, read_json
 from dither.checkpoint.pipeline import ahead, shared_cores
 from dither.checkpoint.strict_json import shown
-from dither.core.kernels import backend_names, moments
+from dither.core.kernels import backend_names, moments, perturb_
 from dither.core.names import NamedParameter
 from dither.core.noise import Change, Noise
+from dither.core.places import Place
 from dither.core.statistics import Moments
 from dither.marks import Mark
 from dither.methods.noisytune import NoisyTune
 from dither.methods.settings import recipe_hash, seed_of
-from dither.methods.targets import Target, refuse_nonfinite, targets
+from dither.methods.targets import Target, may_overflow, refuse_nonfinite, refuse_overflow, targets
 from dither.record import Record, TensorRecord
 
 Progress = Callable[[str, int, int], None]
@@ -107,9 +108,22 @@ class CheckpointPlan:
                 progress("measure", done, total)
                 if block.start + len(block.bytes) == tensor.size:
                     refuse_nonfinite(found[name], f"{tensor.path}: tensor {shown(tensor.name)}", name)
+        self.stds, self._constant = self.method.spreads(found)
+        for row in self.noised:
+            if may_overflow(found[row.named.name], self._noise(row), row.named.parameter.dtype):
+                self._refuse_overflow(row, ring)
         for stored in self.checkpoint.files:
             check_unchanged(stored)
-        self.stds, self._constant = self.method.spreads(found)
+
+    def _refuse_overflow(self, row: Target, ring: Ring) -> None:
+        """Refuse a tensor that its noise would take out of its dtype's range: tried out on what is read."""
+        tensor, noise, name, count = self.stored(row), self._noise(row), row.named.name, 0
+        for block in ring.read(tensor):
+            values = block.values
+            perturb_([values], [noise], places=[Place(block.start // values.element_size())])
+            count += moments([values])[0].nonfinite
+        dtype = str(row.named.parameter.dtype).removeprefix("torch.")
+        refuse_overflow(count, f"{tensor.path}: tensor {shown(tensor.name)}", name, noise, dtype)
 
     def noises(self) -> dict[str, Noise]:
         """The noise of each stored tensor that gets some; copies of a tied one get the same."""

@@ -37,6 +37,16 @@ class Noise:
     keep_zeros: bool = False
     rounding: Rounding = "nearest"
 
+    @property
+    def reach(self) -> float:
+        """No noise is larger: half the scale, or twice as the Gaussian law draws it from 32 bits.
+
+        Example:
+            >>> Noise((0, 0), 3.0).reach
+            1.5
+        """
+        return self.scale * (0.5 if self.law == "uniform" else 2.0)
+
 
 @dataclass(frozen=True)
 class SensitivityRule:

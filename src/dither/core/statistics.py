@@ -75,6 +75,16 @@ class Moments:
             return 0.0
         return _root(self.count * self.squares - self.total**2, self.count * (self.count - 1))
 
+    @property
+    def reach(self) -> float:
+        """No element is farther from zero: sqrt(Σ x²), rounded up.
+
+        Example:
+            >>> 5.0 <= moments(torch.tensor([3.0, -4.0])).reach < 5.000001
+            True
+        """
+        return float(math.isqrt(self.squares) + 1) * UNIT * (1.0 + 2.0**-50)
+
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
             self.count + other.count,

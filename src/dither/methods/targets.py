@@ -1,7 +1,9 @@
 """Which parameters a method noises, and why it leaves the others alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import nn
@@ -9,15 +11,21 @@ from torch import nn
 from dither.core.logical import moments
 from dither.core.memory import inner_tensors, unwritable
 from dither.core.names import NamedParameter, named_parameters, unwrapped
+from dither.core.noise import Noise
 from dither.core.overlaps import boxes, first_meeting
 from dither.core.selection import Strength, as_patterns, check_patterns_used, matches, strength_of
 from dither.core.sharding import local, place_of, reshard
-from dither.core.statistics import Moments
+from dither.core.statistics import Moments, float32
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.settings import strength
 
 TRAINING_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+# How transformers names its models without a head.
+_BARE = re.compile(
+    r"^(?!.*(For[A-Z]|Head|WithProjection)).*(Model|Encoder|Decoder|Backbone|Transformer|Stack)$"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
     names = [row.name for row in rows if row.tied_to is None]
     _check_patterns(method, strengths, names)
     if method.scope == "backbone":
-        _check_has_backbone(model)
+        _check_has_backbone(model, rows)
     embeddings = set() if method.token_embeddings else _token_embeddings(model)
     found = [_target(row, method, strengths, id(row.parameter) in embeddings) for row in rows]
     if not stored:
@@ -161,7 +169,13 @@ def finite_moments(rows: Sequence[Target]) -> list[Moments]:
     """The moments of some targets; values that are not finite are refused by the tensor's name."""
     found = moments([row.named.parameter for row in rows])
     for row, moment in zip(rows, found, strict=True):
-        refuse_nonfinite(moment, f"tensor {row.named.name!r}", row.named.name)
+        name = row.named.name
+        refuse_nonfinite(moment, f"tensor {name!r}", name)
+        if not isfinite(float32(row.strength * moment.std)):
+            raise ValueError(
+                f"tensor {name!r} cannot get noise of strength {row.strength:.3g}: times its standard "
+                f"deviation, {moment.std:.3g}, it is no float32 number; use a smaller noise_lambda"
+            )
     return found
 
 
@@ -171,6 +185,27 @@ def refuse_nonfinite(found: Moments, where: str, name: str) -> None:
         raise ValueError(
             f"{where} holds NaN or infinite values; nothing was written. It is {found.nonfinite} of "
             f"{found.count} elements; repair the checkpoint, or leave the tensor out with exclude={name!r}"
+        )
+
+
+def may_overflow(found: Moments, noise: Noise, dtype: torch.dtype) -> bool:
+    """Whether noise might take an element of a tensor out of its dtype's range; no is certain.
+
+    Example:
+        >>> ones = moments([torch.ones(4)])[0]
+        >>> [may_overflow(ones, Noise((0, 0), scale), torch.float16) for scale in (1.0, 131072.0)]
+        [False, True]
+    """
+    return not found.reach + noise.reach <= torch.finfo(dtype).max
+
+
+def refuse_overflow(count: int, where: str, name: str, noise: Noise, dtype: str) -> None:
+    """Refuse noise that makes elements infinite; `where` names the tensor, `name` is its canonical one."""
+    if count:
+        raise ValueError(
+            f"{where} would leave the range of {dtype}: noise of up to ±{noise.reach:.3g} makes {count} of "
+            "its elements infinite; nothing was written. Use a smaller noise_lambda, or weights of a wider "
+            f"dtype such as float32, or leave the tensor out with exclude={name!r}"
         )
 
 
@@ -214,12 +249,23 @@ def _check_patterns(method: NoisyTune | PATS, strengths: Strength, names: Sequen
         check_patterns_used(list(strengths), names, "noise_lambda")
 
 
-def _check_has_backbone(model: nn.Module) -> None:
+def _check_has_backbone(model: nn.Module, rows: Sequence[NamedParameter]) -> None:
+    """Refuse a model of which nobody can say what its head is; a bare backbone has none."""
     inner = unwrapped(model)
-    if not getattr(inner, "base_model_prefix", ""):
+    prefix = getattr(inner, "base_model_prefix", "")
+    # The class as it was written: sharding and parametrisations derive others from it.
+    kind = next(one for one in type(inner).__mro__ if not one.__module__.startswith("torch."))
+    if not prefix:
         raise ValueError(
             "scope='backbone' needs a model with base_model_prefix, as those of transformers have; "
             f"{type(inner).__name__} has none: name its head with exclude= instead"
+        )
+    bare = kind.__module__.startswith("transformers.") and _BARE.search(kind.__name__)
+    if not bare and not any(row.in_head for row in rows):
+        raise ValueError(
+            f"scope='backbone' cannot tell the head of {kind.__name__}: no parameter stands outside of "
+            f"{prefix!r}, its base_model_prefix; name its head with exclude= instead, or leave scope out if "
+            "it has none"
         )
 
 
