@@ -7,13 +7,12 @@ import re
 import pytest
 
 from dither.bench.plans import estimate
-from dither.bench.plans.timing import time_run
 
 
 @pytest.fixture
 def timed_here(monkeypatch) -> None:
     """Time in this process, on real steps."""
-    monkeypatch.setattr(estimate, "in_processes", lambda work, requests, jobs: map(time_run, requests))
+    monkeypatch.setattr(estimate, "in_processes", lambda work, requests, jobs: map(work, requests))
 
 
 def test_compare_plans_without_a_trace(dither, films, tmp_path, timed_here):
@@ -24,6 +23,7 @@ def test_compare_plans_without_a_trace(dither, films, tmp_path, timed_here):
     assert out.startswith("1 task × 3 arms × 9 seeds = 27 runs of ")
     assert re.search(r"^mine/films +24 +30 +12 +\d+ ms( – \d+ ms)? +\d+ s", out, re.MULTILINE)
     assert re.search(r"^Time: about \d+ .* with 1 run at a time", out, re.MULTILINE)
+    assert re.search(r"^Processor: \d+ .*of runs, on an idle machine about \d+ ", out, re.MULTILINE)
     assert "on one task: 1.24 standard deviations of the paired differences (level 0.025)" in out
     assert err.splitlines()[0] == "[0/3] timing a few steps"
     assert err.splitlines()[-1] == "[3/3] mine/films, pats"

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 _HOW = (
     "How: the beginnings of {timed} runs were made and thrown away, {jobs} at a time as the runs will be: a "
-    "few steps of each task with plain training, noise before it and noise during it, and some evaluation. "
-    "Decoding and scoring of predictions are not in it, nor what else the machine has to do then."
+    "few steps with plain training, noise before it and noise during it, and some evaluation, on samples of "
+    "the data. {others}Decoding and scoring of predictions are not in it, nor what else the machine has to "
+    "do then."
 )
+_SHOWN = 3  # untimed runs that are named
+_BUSY = 1.5
+"""So many times as long by the clock as on an idle machine is worth a sentence."""
 
 
 def print_downloads(
@@ -86,7 +90,9 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     )
     if args.executor == "ray":
         console.print("That is for this machine: no machine of the cluster was asked.", highlight=False)
-    console.print(_HOW.format(timed=found.timed, jobs=found.jobs), style="dim", highlight=False)
+    console.print(_processor(found), highlight=False)
+    how = _HOW.format(timed=found.timed, jobs=found.jobs, others=_untimed(found.untimed))
+    console.print(how, style="dim", highlight=False)
     console.print()
     for text in prospect_lines(sight):
         console.print(text, highlight=False, markup=False)
@@ -127,6 +133,24 @@ def prospect_lines(sight: "Prospect | None") -> list[str]:
         size = f"{points:.1f} points" if math.isfinite(points) else "out of reach"
         lines.append(f"  {task}: {size}; sd of the differences {spread.sd:.2f} ({spread.source})")
     return lines
+
+
+def _processor(found: "Estimate") -> str:
+    """The processor's time, which other work on the machine hardly changes."""
+    text = f"Processor: {duration(found.processor_seconds)} of runs"
+    if found.idle_seconds is None:
+        return f"{text}; what the GPUs take is in the time above."
+    alone = f"on an idle machine about {duration(found.idle_seconds)} by the clock"
+    if found.seconds > _BUSY * found.idle_seconds:
+        return f"{text}, {alone}. This machine is busy now, which the time above includes."
+    return f"{text}, {alone}."
+
+
+def _untimed(runs: Sequence[str]) -> str:
+    if not runs:
+        return ""
+    named = "; ".join(runs[:_SHOWN]) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
+    return f"For others there was no time, and they are reckoned from these by their tokens: {named}. "
 
 
 def _in_sd(value: float) -> str:

@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench.executors import RunError
 from dither.bench.plans import estimate as module
+from dither.bench.plans import timing
 from dither.bench.plans.estimate import estimate
 from dither.bench.plans.plan import Plan
-from dither.bench.plans.timing import Timing, time_for_sending, time_run
+from dither.bench.plans.samples import Sample, step_tokens
+from dither.bench.plans.timing import Parts, Timing, time_for_sending
+from dither.bench.runs.encoding import encode
 from dither.bench.runs.run import run
 
 ARMS = ("none", "noisytune", "noisytune@noise_lambda=0.1", "pats", "pats-blind")
@@ -26,6 +30,12 @@ def films(tmp_path):
     return write_task(tmp_path / "task"), save_encoder(tmp_path / "encoder")
 
 
+def parts(**changes: float) -> Parts:
+    return Parts(
+        **{"warming": 1.0, "fixed": 3.0, "update": 0.125, "token": 0.0, "evaluation": 0.0, **changes}
+    )
+
+
 @pytest.fixture
 def timed(monkeypatch) -> list[str]:
     """Timings of round numbers instead of real ones; which runs were begun."""
@@ -33,15 +43,19 @@ def timed(monkeypatch) -> list[str]:
 
     def fake(work, requests, jobs) -> Iterator[Timing]:
         for request in requests:
-            method = request.spec.method
-            begun.append(method)
-            step = 0.5 if method.startswith("pats") else 0.25
-            inputs = {"train": 24, "validation": 12}
-            at = time.time() + 2
-            yield Timing(request.spec.task, method, at, 1.0, 4.0, 3.0, step, 0.125, inputs)
+            spec = request.spec
+            begun.append(f"{spec.task.removeprefix('mine/films')}{spec.method}")
+            update = 0.5 if spec.method.startswith("pats") else 0.25
+            both = [parts(update=update, evaluation=0.25), parts(update=update / 2, fixed=1.0)]
+            yield Timing(spec.task, spec.method, time.time() + 2, 5.0, *both)
 
     monkeypatch.setattr(module, "in_processes", fake)
+    monkeypatch.setattr(Sample, "of", lambda request, data, folder: SAMPLE)
     return begun
+
+
+# A token of evaluation for each two rows, so that a row takes 0.125 seconds; 4/36 seconds to tokenise one.
+SAMPLE = Sample("", trained=1.0, evaluated=0.5, evaluated_inputs=1.0, tokens=64.0, encoding=(4 / 36, 0.0))
 
 
 def test_one_arm_of_each_kind_is_timed_and_serves_the_others(films, timed):
@@ -51,6 +65,10 @@ def test_one_arm_of_each_kind_is_timed_and_serves_the_others(films, timed):
     assert (row.rows, row.steps, row.evaluated) == (24, 30, 12)  # ten epochs of three batches
     plain, pats = 3.0 + 30 * 0.25 + 12 * 0.125, 3.0 + 30 * 0.5 + 12 * 0.125
     assert row.seconds == dict(zip(ARMS, [plain] * 3 + [pats] * 2, strict=True))
+    assert row.processor_seconds == dict(zip(ARMS, [1 + 30 * 0.125] * 3 + [1 + 30 * 0.25] * 2, strict=True))
+    assert found.processor_seconds == pytest.approx(
+        sum(2 * value for value in row.processor_seconds.values())
+    )
     assert (found.planned, found.recorded, found.timed) == (10, 0, 3)
     assert found.run_seconds == pytest.approx(2 * (3 * plain + 2 * pats))
 
@@ -93,23 +111,58 @@ def test_parts_of_the_data_share_a_timing(films, timed):
     assert timed == ["none"]
 
 
+@pytest.fixture
+def timed_here(monkeypatch) -> None:
+    """Real beginnings of runs, in this process."""
+    monkeypatch.setattr(module, "in_processes", lambda work, requests, jobs: map(work, requests))
+
+
+@pytest.mark.usefixtures("timed_here")
 def test_real_beginnings_of_runs_tell_what_a_run_takes(films):
-    (request,) = plan_of(*films, methods=("pats",)).requests()
-    first, second = time_run(request), time_run(request)
-    assert second.warming == 0.0
-    assert first.inputs == {"train": 24, "validation": 12}
-    guess = second.fixed + 30 * second.step + 12 * second.evaluation
+    plan = plan_of(*films, methods=("pats",))
+    (row,) = estimate(plan, jobs=1).tasks
     # On a busy machine either may take twice as long as the other.
-    assert run(request).seconds / 4 < guess < 4 * run(request).seconds
+    before, clock, result = time.process_time(), row.seconds["pats"], run(next(plan.requests()))
+    assert result.seconds / 4 < clock < 4 * result.seconds
+    took = time.process_time() - before
+    assert took / 3 < row.processor_seconds["pats"] < 3 * took
+    assert row.processor_seconds["pats"] < 1.2 * clock, "one thread"
 
 
-def timed_on_a_gpu(request):
+def steps_of(size: int, seconds: float) -> timing._Steps:
+    """Two equal steps."""
+    found = timing._Steps()
+    found.ends = [np.array((seconds, seconds / 2)) * number for number in (1, 2)]
+    found.updates, found.tokens = [np.zeros(2)] * 2, [size] * 2
+    return found
+
+
+def test_a_slow_step_is_timed_on_a_part_of_its_rows(films, monkeypatch):
+    (request,) = plan_of(*films, "train.gradient_accumulation=2").requests()
+    encoded = encode(request)
+    size = step_tokens(encoded.features["train"].lengths, request.recipe)
+    monkeypatch.setattr(timing, "_WARM", [steps_of(10, 0.1)])  # 0.01 seconds for each token at most
+    assert timing._bounded(request, encoded, 0.011 * size) is request
+    some = timing._bounded(request, encoded, 0.0055 * size).recipe
+    assert (some.batch_size, some.gradient_accumulation) == (4, 1)
+    assert timing._bounded(request, encoded, 0.0).recipe.batch_size == 2
+
+
+def test_what_small_steps_take_is_no_matter_of_tokens():
+    """0.5 seconds and 0.01 for each token; where sizes do not differ, nothing is taken off."""
+    small = steps_of(10, 0.6)
+    assert steps_of(90, 1.4).token(small) == pytest.approx([0.01, 0.005])
+    assert steps_of(12, 0.62).token(small) == pytest.approx([0.62 / 12, 0.31 / 12])
+    assert steps_of(90, 0.5).token(small) == pytest.approx([0.0, 0.0]), "noise of the machine"
+
+
+def timed_on_a_gpu(request, seconds):
     """Time a run, and write down which GPU the process sees; wait until another process is there."""
     folder = Path(os.environ["SEEN"])
     (folder / f"{os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
     while len(list(folder.iterdir())) < 2:
         time.sleep(0.05)
-    return time_for_sending(request)
+    return time_for_sending(request, seconds)
 
 
 def test_processes_of_their_own_are_timed_each_on_one_gpu(films, monkeypatch, tmp_path):
@@ -130,9 +183,37 @@ def test_processes_of_their_own_are_timed_each_on_one_gpu(films, monkeypatch, tm
 def test_a_run_that_cannot_begin_is_named(films):
     task, encoder = films
     plan = plan_of(task, encoder)
-    (task.parent / "train.jsonl").write_text("broken\n")
-    with pytest.raises(RunError, match=r"run \(mine/films, none, seed 0\) failed with .*broken JSON"):
+    (encoder / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"run \(mine/films, none, seed 0\) failed with "):
         estimate(plan, jobs=1)
+
+
+def test_what_has_no_time_left_is_reckoned_and_named(films, timed, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "BUDGET", 0.0)
+    twin = write_task(tmp_path / "twin", name="mine/twin")
+    plan = Plan.create([str(films[0]), str(twin)], str(films[1]), {"none": {}, "pats": {}}, [0])
+    found = estimate(plan, jobs=1)
+    assert timed == ["none"]
+    assert found.untimed == ("mine/films, pats", "mine/twin, none", "mine/twin, pats")
+    assert len({tuple(row.seconds.values()) for row in found.tasks}) == 1
+
+
+def test_every_kind_is_timed_on_one_task_before_the_others(films, timed, tmp_path):
+    twin = write_task(tmp_path / "twin", name="mine/twin")
+    plan = Plan.create([str(films[0]), str(twin)], str(films[1]), {"none": {}, "pats": {}}, [0])
+    found = estimate(plan, jobs=1)
+    assert timed == ["none", "pats", "mine/twinnone", "mine/twinpats"]
+    assert (found.timed, found.untimed) == (4, ())
+
+
+@pytest.mark.parametrize("setting", ["precision=bf16", "gradient_accumulation=2", "group_by_length=true"])
+def test_another_way_to_compute_is_timed_itself(films, timed, monkeypatch, setting):
+    monkeypatch.setattr(module, "check_precisions", lambda precisions: None)
+    names = [str(films[0]), f"{films[0]}@{setting}", f"{films[0]}@max_steps=7"]
+    plan = Plan.create(names, str(films[1]), {"none": {}}, [0])
+    found = estimate(plan, jobs=1)
+    assert timed == ["none", f"@{setting}none"]
+    assert [row.steps for row in found.tasks] == [30, 30, 7]
 
 
 def test_bad_numbers_of_processes_are_refused(films, monkeypatch):
@@ -151,13 +232,14 @@ def test_one_process_tokenises_while_others_make_runs(films, timed):
     plan = Plan.create(names, str(encoder), {"none": {}}, [0])
     whole, half = 3.0 + 30 * 0.25 + 12 * 0.125, 3.0 + 20 * 0.25 + 12 * 0.125
     one, two = (estimate(plan, jobs=jobs).seconds for jobs in (1, 2))
-    assert one == pytest.approx(2 + 1 + 4 + whole + 4 + half, abs=0.5)
-    assert two == pytest.approx(2 + 1 + 4 + max(whole, 4 + half), abs=0.5)
+    words = 24 * 4 / 36  # half the rows that train, and all that are evaluated
+    assert one == pytest.approx(2 + 1 + 4 + whole + words + half, abs=0.5)
+    assert two == pytest.approx(2 + 1 + 4 + max(whole, words + half), abs=0.5)
 
 
-def test_rows_that_a_threshold_is_chosen_on_are_evaluated_and_train_nothing(monkeypatch):
+@pytest.mark.usefixtures("timed_here")
+def test_rows_that_a_threshold_is_chosen_on_are_evaluated_and_train_nothing():
     plan = Plan.create(["builtin/mining"], "builtin", {"none": {}}, [0])
-    monkeypatch.setattr(module, "in_processes", lambda work, requests, jobs: map(time_run, requests))
     (row,) = estimate(plan, jobs=1).tasks
     sizes = {split: len(rows) for split, rows in plan.data["builtin/mining"].splits.items()}
     assert row.rows == sizes["train"]

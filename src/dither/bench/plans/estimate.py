@@ -1,27 +1,30 @@
 """How long the runs of a plan will take on this machine, from a few timed steps of them."""
 
 import heapq
-import math
+import os
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
+from dither.bench.executors.devices import visible_gpus
 from dither.bench.executors.processes import in_processes
 from dither.bench.group import Group
 from dither.bench.plans.plan import Plan
-from dither.bench.plans.timing import Timing, time_for_sending
+from dither.bench.plans.reckoning import Key, Reckoning, steps_of
+from dither.bench.plans.samples import Sample
+from dither.bench.plans.timing import LONGEST, Timing, time_for_sending
 from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.trainings import together
-from dither.bench.tasks.task import Task
-from dither.bench.tasks.variations import base_of
-from dither.methods.registry import method_info
 
 Progress = Callable[[Timing | None, int, int], None]
-_Key = tuple[str, int, int, Any]
+BUDGET = 45.0
+"""Seconds after which no further beginning of a run is made."""
+_SHORTEST = 0.5  # seconds of steps in each
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class TaskEstimate:
         evaluated: inputs that each run is evaluated on.
         seconds: arm -> of one run with a training of its own.
         step_seconds: arm -> of one step.
+        processor_seconds: arm -> of one run, in seconds of the processor.
     """
 
     task: str
@@ -43,6 +47,7 @@ class TaskEstimate:
     evaluated: int
     seconds: Mapping[str, float]
     step_seconds: Mapping[str, float]
+    processor_seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ class Estimate:
         jobs: runs at a time.
         run_seconds: of the other runs, one after the other.
         seconds: until the last of them is done, processes and tokenising included.
+        processor_seconds: of the processor, for these runs.
+        idle_seconds: as `seconds`, were nothing else to do for this machine; None where runs use GPUs.
         timed: how many beginnings of runs were made for this.
+        untimed: "task, arm" of those that are reckoned from the others, by tokens.
     """
 
     tasks: tuple[TaskEstimate, ...]
@@ -67,7 +75,10 @@ class Estimate:
     jobs: int
     run_seconds: float
     seconds: float
+    processor_seconds: float
+    idle_seconds: float | None
     timed: int
+    untimed: tuple[str, ...]
 
 
 def estimate(
@@ -80,7 +91,8 @@ def estimate(
     """Time a few steps of each task with each kind of method and add up what the plan's runs will take.
 
     Plain training, noise before it and noise during it are the kinds. As many processes work at a time as
-    will later, since they slow each other down. Nothing is kept of it.
+    will later, since they slow each other down. It takes less than a minute on most machines: steps are made
+    on samples of the data, and what has no time left is reckoned from the others. Nothing is kept of it.
 
     Args:
         plan: what is to be run.
@@ -99,91 +111,95 @@ def estimate(
             f"--plan times runs of one process, and {size} were started together; start it alone"
         )
     check_precisions(request.recipe.precision for request in plan.requests())
-    first: dict[_Key, RunRequest] = {}
+    began = time.time()
+    first: dict[Key, RunRequest] = {}
     for request in plan.requests():
-        first.setdefault(_key(request), request)
-    chosen = list(first.values())
+        first.setdefault(Key.of(request), request)
+    with tempfile.TemporaryDirectory(prefix="dither-plan-") as folder:
+        samples = _samples(plan, first, Path(folder))
+        chosen = _in_order(first, samples)
+        started = time.time()
+        timed = list(_timed(chosen, jobs, began, progress))
+    reckonings = {unit: Reckoning(plan, samples, timed, unit) for unit in ("clock", "processor")}
+    clock, processor = (
+        _added_up(plan, found, jobs, recorded, found.starting(started)) for found in reckonings.values()
+    )
+    known = {key for key, _ in timed}
+    return replace(
+        clock,
+        tasks=tuple(
+            replace(row, processor_seconds=other.seconds)
+            for row, other in zip(clock.tasks, processor.tasks, strict=True)
+        ),
+        processor_seconds=processor.run_seconds,
+        idle_seconds=_idle(processor.seconds, jobs, plan.threads),
+        timed=len(timed),
+        untimed=tuple(
+            f"{row.spec.task}, {row.spec.method}" for key, row in first.items() if key not in known
+        ),
+    )
+
+
+def _samples(plan: Plan, first: Mapping[Key, RunRequest], folder: Path) -> dict[object, Sample]:
+    samples: dict[object, Sample] = {}
+    for key, request in first.items():
+        if key.data not in samples:
+            data = plan.data[request.spec.task]
+            samples[key.data] = Sample.of(request, data, folder / str(len(samples)))
+    return samples
+
+
+def _in_order(
+    first: Mapping[Key, RunRequest], samples: Mapping[object, Sample]
+) -> list[tuple[Key, RunRequest]]:
+    """Every kind on the cheapest task, then the other tasks with one method, then the rest."""
+    cheapest = min(first, key=lambda key: samples[key.data].tokens).data
+    seen = set[object]()
+    ranks: dict[Key, int] = {}
+    for key in first:
+        ranks[key] = 0 if key.data == cheapest else 1 if key.data not in seen else 2
+        seen.add(key.data)
+    return [
+        (key, replace(first[key], encoded=samples[key.data].folder))
+        for key in sorted(first, key=ranks.__getitem__)
+    ]
+
+
+def _timed(
+    chosen: Sequence[tuple[Key, RunRequest]], jobs: int, began: float, progress: Progress
+) -> Iterator[tuple[Key, Timing]]:
+    """The timings that the budget has room for; the first of each process at least."""
     # The last ones must not have the machine for themselves.
-    chosen += [chosen[at % len(chosen)] for at in range(-len(chosen) % jobs)]
-    timings, started = [], time.time()
-    progress(None, 0, len(chosen))
-    for timing in in_processes(time_for_sending, chosen, jobs):
-        timings.append(timing)
-        progress(timing, len(timings), len(chosen))
-    return _added_up(plan, _Timings(plan, first, timings, started), jobs, recorded)
+    wanted = [*chosen, *(chosen[at % len(chosen)] for at in range(-len(chosen) % jobs))]
+    keys = {(request.spec.task, request.spec.method): key for key, request in chosen}
+    seconds = min(LONGEST, max(_SHORTEST, 0.4 * BUDGET * jobs / len(wanted)))
+    done, longest = 0, 0.0
+
+    def within() -> Iterator[RunRequest]:
+        for at, (_, request) in enumerate(wanted):
+            if at >= jobs and time.time() + longest > began + BUDGET:
+                return
+            yield request
+
+    progress(None, 0, len(wanted))
+    for timing in in_processes(partial(time_for_sending, seconds=seconds), within(), jobs):
+        done, longest = done + 1, max(longest, timing.took)
+        progress(timing, done, len(wanted))
+        yield keys[timing.task, timing.method], timing
 
 
-class _Timings:
-    """What was timed, as it serves every run of the plan."""
-
-    def __init__(
-        self, plan: Plan, first: Mapping[_Key, RunRequest], timings: Sequence[Timing], started: float
-    ) -> None:
-        self.number = len(timings)
-        by_run: defaultdict[tuple[str, str], list[Timing]] = defaultdict(list)
-        for timing in timings:
-            by_run[timing.task, timing.method].append(timing)
-        self._by_key = {key: by_run[row.spec.task, row.spec.method] for key, row in first.items()}
-        # Steps are the same for all methods that add nothing to them, evaluated inputs for all methods.
-        self._shared: defaultdict[tuple[Any, ...], list[Timing]] = defaultdict(list)
-        for key, rows in self._by_key.items():
-            for shared in _shared_keys(key).values():
-                self._shared[shared] += rows
-        self._tasks = {task.name: task for task in plan.tasks}
-        self._rows = {name: {k: len(v) for k, v in data.splits.items()} for name, data in plan.data.items()}
-        fresh = [timing for timing in timings if timing.warming]
-        self.starting = fmean(row.begun - started + row.warming for row in fresh) if fresh else 0.0
-
-    def mean(self, request: RunRequest, part: str) -> float:
-        """The mean of one part over the timings that serve a run."""
-        return fmean(getattr(timing, part) for timing in self._shared[_shared_keys(_key(request))[part]])
-
-    def encoding(self, request: RunRequest) -> float:
-        """Reading and tokenising the run's task: of the processes that timed it, the first one had to."""
-        base = request.task.base
-        return max(t.encoding for key, rows in self._by_key.items() if key[0] == base for t in rows)
-
-    def inputs(self, request: RunRequest) -> tuple[int, int]:
-        """Inputs that train and that are evaluated, by the shares of inputs in rows of the timed task."""
-        timing = self._by_key[_key(request)][0]
-        timed, rows = self._tasks[timing.task], self._rows[timing.task]
-        share = _trained(timed, timing.inputs) / max(1, _trained(timed, rows))
-        evaluated = _evaluated(timed, timing.inputs) / max(1, _evaluated(timed, rows))
-        task, own = request.task, self._rows[request.task.name]
-        return math.ceil(share * _trained(task, own)), math.ceil(evaluated * _evaluated(task, own))
+def _idle(seconds: float, jobs: int, threads: int) -> float | None:
+    """What work takes by the clock of a machine with nothing else to do, by its seconds of the processor."""
+    if visible_gpus():
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return seconds / threads * max(1.0, jobs * threads / cores)
 
 
-def _trained(task: Task, sizes: Mapping[str, int]) -> int:
-    return sum(sizes[split] for split in task.train_splits)
-
-
-def _evaluated(task: Task, sizes: Mapping[str, int]) -> int:
-    """Of all splits on which a run predicts, those included that a threshold is chosen on."""
-    return sum(sizes[split] for split in task.predicted)
-
-
-def _key(request: RunRequest) -> _Key:
-    """Runs with equal keys take equally long for a step and an input."""
-    recipe, kind = request.recipe, method_info(base_of(request.spec.method)).kind
-    return request.task.base, recipe.batch_size, recipe.max_length, kind
-
-
-def _shared_keys(key: _Key) -> dict[str, tuple[Any, ...]]:
-    """Which timings serve for each part of a run."""
-    *task, kind = key
-    return {
-        "fixed": ("fixed", *key),
-        "step": ("step", *task, kind.when == "during training"),
-        "evaluation": ("evaluation", *task),
-    }
-
-
-def _steps(request: RunRequest, inputs: int) -> int:
-    """The Trainer's own count: whole batches of an epoch, times the epochs."""
-    return math.ceil(request.recipe.epochs * math.ceil(inputs / request.recipe.batch_size))
-
-
-def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str]) -> Estimate:
+def _added_up(
+    plan: Plan, found: Reckoning, jobs: int, recorded: Collection[str], starting: float
+) -> Estimate:
+    """What the runs take in one unit; what is told in both is put together from two of these."""
     seconds: dict[str, dict[str, float]] = defaultdict(dict)
     per_step: dict[str, dict[str, float]] = defaultdict(dict)
     evaluating: dict[str, float] = {}
@@ -191,12 +207,12 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
     requests = list(plan.requests())
     for request in requests:
         spec = request.spec
-        trained, evaluated = timings.inputs(request)
-        sizes[spec.task] = (_steps(request, trained), evaluated)
-        step = per_step[spec.task][spec.method] = timings.mean(request, "step")
-        evaluating[spec.task] = evaluated * timings.mean(request, "evaluation")
+        trained, evaluated = found.inputs(request)
+        sizes[spec.task] = (steps_of(request, trained), evaluated)
+        step = per_step[spec.task][spec.method] = found.step(request)
+        evaluating[spec.task] = found.evaluation(request)
         grown = sizes[spec.task][0] * step + evaluating[spec.task]
-        seconds[spec.task][spec.method] = timings.mean(request, "fixed") + grown
+        seconds[spec.task][spec.method] = found.fixed(request) + grown
     missing = [request for request in requests if request.spec.id not in recorded]
     left = together(missing)
     each = [
@@ -206,16 +222,16 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
     ]
     tasks = tuple(
         TaskEstimate(
-            name,
-            _trained(task, {split: len(rows) for split, rows in plan.data[name].splits.items()}),
-            *sizes[name],
-            seconds[name],
-            per_step[name],
+            task.name,
+            sum(len(plan.data[task.name].splits[split]) for split in task.train_splits),
+            *sizes[task.name],
+            seconds[task.name],
+            per_step[task.name],
+            processor_seconds={},
         )
-        for name, task in ((task.name, task) for task in plan.tasks)
+        for task in plan.tasks
     )
-    encodings = [{one.spec.task: timings.encoding(one) for one in row.runs} for row in left]
-    wall = _scheduled(list(zip(each, encodings, strict=True)), jobs, timings.starting)
+    encodings = [{one.spec.task: found.encoding(one) for one in row.runs} for row in left]
     return Estimate(
         tasks,
         planned=len(requests),
@@ -223,8 +239,11 @@ def _added_up(plan: Plan, timings: _Timings, jobs: int, recorded: Collection[str
         recorded=len(requests) - len(missing),
         jobs=jobs,
         run_seconds=sum(each),
-        seconds=wall,
-        timed=timings.number,
+        seconds=_scheduled(list(zip(each, encodings, strict=True)), jobs, starting),
+        processor_seconds=0.0,
+        idle_seconds=None,
+        timed=0,
+        untimed=(),
     )
 
 
