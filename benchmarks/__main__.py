@@ -1,9 +1,10 @@
 """Measure speed and memory, interleaved within one run, and keep the results with commit and machine.
 
-python -m benchmarks                  all parts but the last three; benchmarks/results/<machine>.json
+python -m benchmarks                  all parts but the last four; benchmarks/results/<machine>.json
 python -m benchmarks --only startup   one part; the other parts of the file stay
 python -m benchmarks --only perturb   the one that takes 16 GB of disk and some minutes
 python -m benchmarks --only comparison  whole comparisons, some minutes
+python -m benchmarks --only precision   paired runs in float32 and bf16, some minutes
 python -m benchmarks --only report    the page of 3 and of 3,015 runs, in Chromium; some minutes
 python -m benchmarks --quick          small shapes, few repeats: shows that it works, measures nothing
 """
@@ -18,20 +19,22 @@ from typing import Any
 
 import torch
 
-from benchmarks import comparison, noise, pats, perturb, report, scaling, startup
+from benchmarks import comparison, fine_tuning, noise, pats, perturb, precision, report, scaling, startup
 from benchmarks.machine import machine, provenance, slug
 from benchmarks.result_files import RESULTS, Section, merged, read, write
 
 PARTS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "noise": noise.measure,
     "pats": pats.measure,
+    "training": fine_tuning.measure,
     "startup": startup.measure,
     "scaling": scaling.measure,
     "perturb": perturb.measure,
     "comparison": comparison.measure,
+    "precision": precision.measure,
     "report": report.measure,
 }
-ASKED_FOR = {"perturb", "comparison", "report"}
+ASKED_FOR = {"perturb", "comparison", "precision", "report"}
 """Parts that run only where `--only` names them."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.candidates import BACKEND, COPY, WHOLE
 from benchmarks.comparison import BARE as LOOPS
+from benchmarks.fine_tuning import WHOLE as WHOLE_STEP
 from benchmarks.pats import BARE
 from benchmarks.perturb import COPY as CP
 from benchmarks.readings import PASSES, Case, added, limit_share, nanoseconds, ratio, rounds
@@ -108,6 +109,24 @@ def _pats(case: Case) -> list[str]:
     return table(head, _rows(case, cells))
 
 
+def _training(case: Case) -> list[str]:
+    """Seconds of the processor for each step, and what batches by length and 16 bits save of them."""
+
+    def cells(candidate: str, row: dict[str, Any]) -> list[str]:
+        saved = ratio(case, WHOLE_STEP, candidate)
+        tokens = row.get("tokens")
+        return [
+            number(row["median"] / row.get("steps", 1)),
+            _spread(row, 1.0 / row.get("steps", 1)),
+            times(saved),
+            number(row.get("clock_seconds")),
+            NOTHING if tokens is None else f"{tokens:,}",
+        ]
+
+    head = ["", "s of processor", "quartiles", "times as fast", "s by the clock", "tokens with padding"]
+    return table(head, _rows(case, cells))
+
+
 def _startup(case: Case) -> list[str]:
     def cells(candidate: str, row: dict[str, Any]) -> list[str]:
         more = added(case, candidate, "import torch")
@@ -169,6 +188,30 @@ def _comparison(case: Case) -> list[str]:
     return table([*head, "peak memory of the largest process"], _rows(case, cells))
 
 
+def _precision(case: Case) -> list[str]:
+    """Scores in points; what is not above 0.05 among the last p values lies within the margin."""
+    rows = []
+    for task, row in case["candidates"].items():
+        if "difference" not in row:
+            continue
+        means = [number(mean, 4) for mean in row.get("means", [])] or [NOTHING] * 2
+        low, high = row["interval"]
+        p = number(row["p_equivalence"])
+        rows.append(
+            [task, *means, f"{row['difference']:+.2f}", f"{low:+.2f} … {high:+.2f}", p, row["verdict"]]
+        )
+    head = [
+        "",
+        "float32",
+        "bf16",
+        "difference",
+        "95 % interval",
+        "p of equivalence, Holm-adjusted",
+        "verdict",
+    ]
+    return table(head, rows)
+
+
 def _report(case: Case) -> list[str]:
     """Its pages: how long they are made, and how long a browser draws them."""
 
@@ -185,9 +228,11 @@ def _report(case: Case) -> list[str]:
 PARTS: dict[str, tuple[str, Callable[[Sequence[Case]], list[str]]]] = {
     "noise": ("NoisyTune", _each(_noise)),
     "pats": ("PATS", _each(_pats)),
+    "training": ("Training steps in float32 and bf16", _each(_training)),
     "startup": ("Start-up", _each(_startup)),
     "scaling": ("Scaling of `moments` and `perturb_`", _scaling),
     "comparison": ("`dither compare` against the bare training loops of its runs", _each(_comparison)),
+    "precision": ("Scores in bf16 and in float32: paired runs", _each(_precision)),
     "perturb": ("`dither perturb` against `cp` and `sync`", _each(_perturb)),
     "report": ("`dither report`: written in a fresh process, opened in Chromium", _each(_report)),
 }

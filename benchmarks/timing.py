@@ -9,13 +9,19 @@ from typing import Any
 import torch
 
 Work = Callable[[], object]
+Clock = Callable[[], float]
 
 SHORTEST = 0.005
 """Seconds that one sample lasts at least: shorter work is repeated within it."""
 
 
 def interleaved(
-    candidates: Mapping[str, Work], repeats: int, *, device: str = "cpu", shortest: float = SHORTEST
+    candidates: Mapping[str, Work],
+    repeats: int,
+    *,
+    device: str = "cpu",
+    shortest: float = SHORTEST,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, dict[str, Any]]:
     """Time each candidate once a round, in another order each round, after a round of warm-up.
 
@@ -24,6 +30,7 @@ def interleaved(
         repeats: rounds.
         device: "cuda" waits for the device before and after each sample.
         shortest: seconds that a sample lasts at least.
+        clock: that tells the seconds.
 
     Returns:
         For each candidate {"median", "q1", "q3", "rounds"} in seconds, or {"error": ...} where it fails.
@@ -32,29 +39,29 @@ def interleaved(
     failures: dict[str, str] = {}
     for name, work in candidates.items():
         try:
-            seconds = sample(work, 1, device)
+            seconds = sample(work, 1, device, clock)
             if seconds < 10 * shortest:  # the first call may have done more than the work
-                seconds = sample(work, 1, device)
+                seconds = sample(work, 1, device, clock)
             loops[name] = max(1, round(shortest / max(seconds, 1e-9)))
         except Exception as error:  # a candidate that cannot do the work is a result, too
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     rounds: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(repeats):
         for name in random.Random(number).sample(list(loops), len(loops)):
-            rounds[name].append(sample(candidates[name], loops[name], device) / loops[name])
+            rounds[name].append(sample(candidates[name], loops[name], device, clock) / loops[name])
     return {
         name: {"error": failures[name]} if name in failures else summary(rounds[name]) for name in candidates
     }
 
 
-def sample(work: Work, loops: int, device: str) -> float:
+def sample(work: Work, loops: int, device: str, clock: Clock = time.perf_counter) -> float:
     """Seconds that `loops` calls take together."""
     synchronize(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(loops):
         work()
     synchronize(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def synchronize(device: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.page import PAGE, page
 from benchmarks.result_files import read_all
 from benchmarks.tables import count, number, share, size
+from benchmarks.timing import summary
 
 
 def test_the_page_is_what_the_kept_results_give() -> None:
@@ -154,3 +155,44 @@ def test_numbers_are_short() -> None:
 
 def test_the_page_lies_in_the_documentation(root: Path) -> None:
     assert root / "docs" / "speed.md" == PAGE
+
+
+def test_steps_are_told_by_the_processor_and_the_clock(document: dict[str, Any]) -> None:
+    from benchmarks.fine_tuning import HALF, HALF_BY_LENGTH, STEP, WHOLE
+
+    more = {"clock_seconds": 3.5, "tokens": 1000, "steps": 4}
+    times = {WHOLE: [4.0, 4.0], HALF: [2.0, 2.5], HALF_BY_LENGTH: [1.0, 1.0]}
+    candidates = {name: summary(rounds) | more for name, rounds in times.items()}
+    case = {"model": "glue/mrpc, MiniLM", "what": STEP, "candidates": candidates}
+    document["sections"] = [{"part": "training", "device": "cpu", "run": {}, "cases": [case]}]
+    text = page([document])
+    assert row(text, WHOLE)[1:] == ["1.00", "1.00 … 1.00", "1.00 ×", "3.50", "1,000"]
+    assert row(text, HALF)[3] == "1.80 ×"
+    assert row(text, "the same, batches of MRPC as they come")[2:] == [
+        "≥ 2 ×",
+        "1.80",
+        "1.70 … 1.90",
+        "**no**",
+    ]
+    assert row(text, "the same, bf16 by length")[2:] == ["≥ 2 ×", "4.00", "4.00 … 4.00", "yes"]
+
+
+def test_what_cannot_be_measured_says_why(document: dict[str, Any], monkeypatch) -> None:
+    from benchmarks import fine_tuning, precision
+
+    monkeypatch.delenv("DITHER_TEST_DATA", raising=False)
+    (case,) = fine_tuning.measure("cpu")
+    document["sections"] = [{"part": "training", "device": "cpu", "run": {}, "cases": [case]}]
+    assert "* float32: not measured: " in page([document])
+    assert list(precision.measure("cuda")) == []
+
+
+def test_precisions_are_compared_with_a_margin(document: dict[str, Any]) -> None:
+    found = {"difference": -0.25, "interval": [-0.5, 0.0], "p": 0.5, "p_equivalence": 0.03125}
+    found["verdict"] = "no difference above 1"
+    case = {"model": "m", "candidates": {"builtin/x": found | {"means": [70.0, 69.75]}, "over both": found}}
+    document["sections"] = [{"part": "precision", "device": "cpu", "run": {}, "cases": [case]}]
+    text = page([document])
+    cells = ["70.00", "69.75", "-0.25", "-0.50 … +0.00", "0.031", "no difference above 1"]
+    assert row(text, "builtin/x")[1:] == cells
+    assert row(text, "over both")[1:3] == ["–", "–"]

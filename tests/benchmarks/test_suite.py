@@ -61,7 +61,7 @@ def test_another_part_joins_the_file(root: Path, tmp_path: Path, document: dict[
 def test_what_takes_a_disk_runs_only_when_asked_for() -> None:
     from benchmarks.__main__ import ASKED_FOR, PARTS
 
-    assert set(PARTS) > ASKED_FOR == {"perturb", "comparison", "report"}
+    assert set(PARTS) > ASKED_FOR == {"perturb", "comparison", "precision", "report"}
 
 
 def test_a_small_checkpoint_is_copied_noised_and_hashed(tmp_path: Path) -> None:
