@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from dither.bench.models.loading import load_tokenizer
 from dither.bench.runs import encoding
+from dither.bench.runs.measurements import Measurer
 from dither.bench.runs.run import run
 from dither.core.concentration import concentration
 from dither.record import Record
@@ -46,6 +48,13 @@ def measured(parts, tmp_path_factory):
 
 def states() -> tuple[object, ...]:
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+def test_measuring_is_no_part_of_an_arms_seconds(parts, monkeypatch):
+    monkeypatch.setattr(Measurer, "measure", lambda self, trainer, noise: time.sleep(0.5))
+    clock = time.perf_counter()
+    result = run(request_of(parts, "pats", batches=0))
+    assert time.perf_counter() - clock - result.seconds >= 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)

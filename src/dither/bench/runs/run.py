@@ -60,7 +60,7 @@ class Trained:
         record: of the noise, by family; None without.
         measurements: of the weights.
         steps: seconds in training steps.
-        seconds: of all that is shared.
+        seconds: of all that is shared, without what is measured at the end.
         started: when, ISO 8601 in UTC.
     """
 
@@ -133,13 +133,14 @@ def _train(request: RunRequest, encoded: Encoded, clock: float, started: str) ->
         request, encoded, loaded=measurer.keep_start, measuring=measurer.callbacks
     )
     trainer.train(resume_from_checkpoint=newest_checkpoint(request))
+    seconds = time.perf_counter() - clock  # what is measured then is no part of an arm's time
     return Trained(
         trainer=trainer,
         history=[row for row in trainer.state.log_history if "loss" in row or "train_loss" in row],
         record={family: row.to_json() for family, row in callback.records.items()} or None,
         measurements=measurer.measure(trainer, callback),
         steps=stopwatch.seconds,
-        seconds=time.perf_counter() - clock,
+        seconds=seconds,
         started=started,
     )
 
