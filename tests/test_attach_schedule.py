@@ -261,6 +261,17 @@ def test_a_constant_learning_rate_is_said_as_soon_as_it_is_certain(caplog: Any) 
     assert "attach(..., schedule=scheduler)" in message
 
 
+def test_what_is_said_early_is_of_the_group_that_has_too_much(caplog: Any) -> None:
+    """The other one has had little so far, as it should."""
+    model = net()
+    optimizer = torch.optim.SGD([{"params": model[i].parameters()} for i in (0, 2)], lr=1e-4)
+    dither.attach(dither.PATS(), optimizer, model, total_steps=100)
+    optimizer.param_groups[0]["lr"] = 1e-5
+    run(model, optimizer, steps=50)
+    (message,) = said(caplog)
+    assert "after step 36 of 100 the noise has 1.03 times" in message
+
+
 @pytest.mark.parametrize("decay", [0.9, 0.999])
 def test_another_dose_is_said_once_at_the_latest_at_the_end(decay: float, caplog: Any) -> None:
     model, optimizer = pair(lr=1e-4)

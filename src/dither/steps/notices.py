@@ -92,10 +92,11 @@ class Notices:
         total = self._groups.planned_steps or 0
         if self.steps == total:
             self._say_dose(self._given)
-        elif self.steps < total and any(given > (1.0 + _CLOSE) ** 2 for given in self._given):
+        elif self.steps < total and max(self._given) > (1.0 + _CLOSE) ** 2:  # it can only grow
             ahead = self._left(total)
             ends = [given + ahead * number**2 for given, number in zip(self._given, numbers, strict=True)]
-            self._say_dose(self._given, ends)
+            above = [given if given > 1.0 else math.nan for given in self._given]
+            self._say_dose(above, ends)
 
     def end(self) -> None:
         """The run is over, or nobody listens any more: say what did not happen."""

@@ -105,7 +105,8 @@ class StepDoses:
 
 
 def _on(device: torch.device, values: Sequence[float | Tensor]) -> Tensor:
-    return torch.stack([torch.as_tensor(one, dtype=torch.float64).to(device) for one in values])
+    rows = [torch.as_tensor(one, dtype=torch.float64) for one in values]
+    return torch.stack([row.to(device, non_blocking=True) for row in rows])
 
 
 def _too_high(number: int, rate: float, lr_max: float, when: str) -> str:
