@@ -17,6 +17,7 @@ from dither.core.memory import overwrite
 from dither.core.noise import Change, Noise
 from dither.core.sharding import reshard
 from dither.core.statistics import Moments
+from dither.core.undoing import insist
 from dither.marks import Mark, ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.plain import Plain
@@ -117,21 +118,19 @@ def perturbed(model: nn.Module, method: NoisyTune | Plain, *, seed: int | None =
         try:
             yield plan.write(marks)
         finally:
-            undo.insist()
+            insist(undo.undo)
     finally:  # an interrupt may have fallen before or between its tries
-        undo.insist()
+        insist(undo.undo)
 
 
 class Undo:
-    """Takes the noise of a block back, from copies; what interrupts it is raised when all is done.
+    """Takes the noise of a block back, from copies, also where a parameter was replaced by another.
 
     Args:
         model: whose weights will be noised.
         plan: measured.
         marks: of the model.
     """
-
-    _TRIES = 10
 
     def __init__(self, model: nn.Module, plan: "Plan", marks: ModelMarks) -> None:
         self._model, self._mark, self._parameters = model, plan.mark, plan.parameters
@@ -143,26 +142,14 @@ class Undo:
         ]
         self._done = False
 
-    def insist(self) -> None:
-        """Undo until it is done, whatever interrupts it; then raise what did.
+    def undo(self) -> None:
+        """Do it, once; may be called again after an interrupt.
 
         Raises:
             RuntimeError: some parameters could not be put back: the model stays marked as partly noised.
         """
-        raised: BaseException | None = None
-        for _ in range(self._TRIES):
-            if self._done:
-                break
-            try:
-                self._undo()
-            except Exception:
-                raise
-            except BaseException as interrupt:  # Ctrl-C above all, which falls anywhere
-                raised = interrupt
-        if raised is not None:
-            raise raised
-
-    def _undo(self) -> None:
+        if self._done:
+            return
         self._marks.begin(self._mark, self._parameters)
         reshard(self._model)
         now = dict(self._model.named_parameters(remove_duplicate=False))

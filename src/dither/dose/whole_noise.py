@@ -16,6 +16,7 @@ from dither.core.noise import Noise
 from dither.core.passes import device_of, on_device, undisturbed
 from dither.core.sharding import is_sharded
 from dither.core.statistics import float32
+from dither.core.undoing import values_kept
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.targets import TRAINING_DTYPES, Target
@@ -71,15 +72,10 @@ class WholeNoise:
     @contextmanager
     def added(self, seed: int, draw: int) -> Iterator[None]:
         """A draw on the weights for the length of a block; then the kept weights are copied back."""
-        kept = [part.parameter.detach().clone() for part in self.parts]
-        try:
+        with values_kept([part.parameter for part in self.parts]):
             for part in self.parts:
                 part.add(seed, draw)
             yield
-        finally:
-            with torch.no_grad():
-                for part, copy in zip(self.parts, kept, strict=True):
-                    part.parameter.copy_(copy)
 
 
 def gradients(
