@@ -22,7 +22,14 @@ from dither.marks import Mark, ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.plain import Plain
 from dither.methods.settings import recipe_hash, seed_of
-from dither.methods.targets import Target, finite_moments, may_overflow, refuse_overflow, targets
+from dither.methods.targets import (
+    Target,
+    finite_moments,
+    may_overflow,
+    refuse_infinite_scales,
+    refuse_overflow,
+    targets,
+)
 from dither.record import Record, TensorRecord
 
 logger = logging.getLogger("dither")
@@ -226,7 +233,9 @@ class Plan:
         if isinstance(self.method, NoisyTune):
             rows = self.noised
             names = [row.named.name for row in rows]
-            found = dict(zip(names, finite_moments(rows), strict=True))
+            moments_of_rows = finite_moments(rows)
+            refuse_infinite_scales(rows, moments_of_rows)
+            found = dict(zip(names, moments_of_rows, strict=True))
             self.stds, self.constant = self.method.spreads(found)
             self._refuse_overflow(found)
 

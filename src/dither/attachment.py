@@ -19,7 +19,7 @@ from dither.core.kernels import backend_names
 from dither.core.schedules import EARLIER_SCHEDULE
 from dither.methods.pats import PATS
 from dither.methods.settings import recipe_hash, seed_of
-from dither.methods.targets import Target, finite_moments, optimizer_targets
+from dither.methods.targets import Target, finite_moments, optimizer_targets, refuse_infinite_scales
 from dither.record import Record, TensorRecord
 from dither.steps import AVERAGE, GroupState, GroupStates, StepNoise
 from dither.steps.optimizers import (
@@ -237,7 +237,9 @@ class Handle:
 
     def _spreads(self) -> dict[int, float]:
         """std(W_0) of each target."""
-        found = finite_moments(list(self._noise.targets.values()))
+        rows = list(self._noise.targets.values())
+        found = finite_moments(rows)
+        refuse_infinite_scales(rows, found)
         return {key: moment.std for key, moment in zip(self._noise.targets, found, strict=True)}
 
     def _say_if_nothing_is_noised(self) -> None:

@@ -169,14 +169,18 @@ def finite_moments(rows: Sequence[Target]) -> list[Moments]:
     """The moments of some targets; values that are not finite are refused by the tensor's name."""
     found = moments([row.named.parameter for row in rows])
     for row, moment in zip(rows, found, strict=True):
-        name = row.named.name
-        refuse_nonfinite(moment, f"tensor {name!r}", name)
+        refuse_nonfinite(moment, f"tensor {row.named.name!r}", row.named.name)
+    return found
+
+
+def refuse_infinite_scales(rows: Sequence[Target], found: Sequence[Moments]) -> None:
+    """Refuse strengths whose noise is no float32 number."""
+    for row, moment in zip(rows, found, strict=True):
         if not isfinite(float32(row.strength * moment.std)):
             raise ValueError(
-                f"tensor {name!r} cannot get noise of strength {row.strength:.3g}: times its standard "
-                f"deviation, {moment.std:.3g}, it is no float32 number; use a smaller noise_lambda"
+                f"tensor {row.named.name!r} cannot get noise of strength {row.strength:.3g}: times its "
+                f"standard deviation, {moment.std:.3g}, it is no float32 number; use a smaller noise_lambda"
             )
-    return found
 
 
 def refuse_nonfinite(found: Moments, where: str, name: str) -> None:
