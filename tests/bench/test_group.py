@@ -87,7 +87,7 @@ def test_several_runs_at_a_time_are_refused(films, started, tmp_path: Path) -> N
 
 
 def test_a_process_with_another_plan_is_named(films, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Group, "told", lambda self, topic: [["0" * 32]])
+    monkeypatch.setattr(Group, "told", lambda self, topic, wait: ["0" * 32])
     for name in ("_be_silent", "_end_with_launcher"):  # pytest does neither
         monkeypatch.setattr(executor, name, lambda: None)
     with pytest.raises(RunError, match="process 1 of 2 has another plan than the first one: run 0000"):

@@ -1,12 +1,16 @@
-"""Effects that are looked at before the plan is complete: each new state is a look, and lowers the level."""
+"""Effects that are looked at before the plan is complete: what a look sees, what it costs, what is kept."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 from dither.bench.compare import look
+from dither.bench.looks import history
 from dither.bench.plans.prospect import prospect
 from dither.results import Experiment, Ledger, LedgerBusyError, LedgerError, Look, RunResult, RunSpec
+from dither.stats import LookedAt
 
 FIXED = {"model": "m", "model_digest": "m1", "threads": 1, "dtype": "float32", "recipe_version": 1}
 TASK = {"task_digest": "t1", "data_digest": "d1"}
@@ -48,11 +52,13 @@ def test_each_state_that_is_peeked_at_is_one_look(tmp_path):
     assert [look(tmp_path, peek=True).looks for _ in range(2)] == [1, 1]  # the same state, seen twice
     add(tmp_path, *REST[:2])
     second = look(tmp_path, peek=True)
-    assert (second.looks, second.analysis.rule.level, second.warnings) == (2, 0.025, ())
+    assert (second.looks, second.analysis.rule.share, second.warnings) == (2, (2 / 3) ** 3, ())
     (row,) = [row for row in second.analysis.all_runs.comparisons if row.method == "pats"]
     assert (row.pairs, row.verdict.kind) == (2, "incomplete")
+    assert row.verdict.text.startswith("not resolved yet: 2 of 3 planned seeds; looked at 1 and 2 seeds, ")
     with Ledger.read(tmp_path) as ledger:
-        assert [(one.peek, one.planned, one.runs) for one in ledger.looks] == [(True, 3, 2), (True, 3, 4)]
+        kept = [(one.peek, one.planned, one.runs, one.complete) for one in ledger.looks]
+    assert kept == [(True, 3, 2, 1), (True, 3, 4, 2)]
 
 
 def test_the_verdict_is_at_the_level_that_the_peeks_have_left(tmp_path):
@@ -60,16 +66,17 @@ def test_the_verdict_is_at_the_level_that_the_peeks_have_left(tmp_path):
     look(tmp_path, peek=True)
     add(tmp_path, *REST)
     final = look(tmp_path)
-    assert (final.looks, final.analysis.rule.level) == (2, 0.025)
+    assert (final.looks, final.complete) == (2, True)
+    assert 0.045 < final.analysis.rule.level < 0.05
     verdict = final.analysis.all_runs.comparison("pats", "a").verdict
-    assert "looked 2 times, this time at 0.025" in verdict.text
+    assert "looked at 1 and 3 seeds, error rate over all looks below 0.05" in verdict.text
     assert look(tmp_path, peek=True).looks == 2  # complete: no peek
     with Ledger.read(tmp_path) as ledger:
         assert [one.peek for one in ledger.looks] == [True, False]
 
 
 def test_a_plan_is_told_what_the_peeks_cost(tmp_path):
-    add(tmp_path, *PAIR, seeds=9)
+    add(tmp_path, *[(arm, seed) for seed in range(8) for arm in ("none", "pats")], seeds=9)
     before = prospect(["a"], ["none", "pats"], 9, tmp_path).in_sd.tasks["a"]
     look(tmp_path, peek=True)
     assert prospect(["a"], ["none", "pats"], 9, tmp_path).in_sd.tasks["a"] > before
@@ -96,9 +103,39 @@ def test_peeks_and_extensions_add_up(tmp_path):
     add(tmp_path, *REST)
     look(tmp_path)
     add(tmp_path, ("none", 3), seeds=4)
-    assert look(tmp_path, peek=True).looks == 3
+    assert look(tmp_path, peek=True).looks == 2  # half a seed is not seen
     add(tmp_path, ("pats", 3), seeds=4)
-    assert look(tmp_path).looks == 4
+    final = look(tmp_path)
+    assert (final.looks, final.analysis.rule.overall) == (3, pytest.approx(0.075))
+    with Ledger.read(tmp_path) as ledger:
+        assert [one.planned for one in ledger.looks] == [3, 3, 4]
+
+
+def test_seeds_that_are_complete_out_of_turn_wait(tmp_path):
+    add(tmp_path, *PAIR, ("none", 1), ("none", 2), ("pats", 2), seeds=9)
+    found = look(tmp_path, peek=True)
+    assert found.analysis.planned_seeds == (0,)
+    assert {row.spec.seed for row in found.results} == {score.seed for score in found.scores} == {0}
+    assert found.warnings == (
+        "3 runs of later seeds are not shown: this look sees the first seed of the plan, of which all runs "
+        "are there",
+    )
+    add(tmp_path, ("pats", 1), seeds=9)
+    assert look(tmp_path, peek=True).analysis.planned_seeds == (0, 1, 2)
+
+
+def test_a_peek_that_did_not_store_what_it_saw_counts_for_as_much_as_it_may_have_seen(tmp_path):
+    """Seven runs of one task and two arms are three complete seeds at most, whatever arm came later."""
+    runs = [(arm, seed) for seed in range(8) for arm in ("none", "pats")]
+    add(tmp_path, *runs[:7], seeds=8)
+    with Ledger.resume(tmp_path) as ledger:
+        ledger.record_look(peek=True)
+    later = replace(plan(8), methods={"none": {}, "pats": {}, "noisytune": {}})
+    with Ledger.create_or_resume(tmp_path, later) as ledger:
+        assert history(ledger) == (LookedAt(3, 8),)
+        for arm, seed in runs[7:] + [("noisytune", seed) for seed in range(8)]:
+            ledger.add(made(arm, seed, 60.0))
+    assert look(tmp_path).analysis.rule.looks == (LookedAt(3, 8), LookedAt(8, 8))
 
 
 def test_a_peek_while_runs_are_made_is_refused(tmp_path):

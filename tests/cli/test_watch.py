@@ -155,22 +155,38 @@ def test_what_was_recorded_before_is_there_from_the_start(tmp_path):
 def test_a_peek_comes_when_complete_seeds_have_doubled_and_is_recorded_before_it_is_seen(tmp_path):
     course = Course(tmp_path, 9, peek=True).make(*pairs(0, 0))
     text = course.seen().replace("\n", " ")
-    assert "hidden but for peeks, at 2, 4, 8 complete seeds. Each is a look: after all of them" in text
-    assert "the verdict is at p < 0.00625." in text
+    assert "hidden but for peeks, at 2, 4, 8 complete seeds. Each is a look, and after all of them" in text
+    assert "the verdict's own test is at p < 0.0349." in text
     assert "+2.00" not in text
     course.make(*pairs(1, 2))
     text = course.seen()
-    assert "Effects at 2 of 9 complete seeds: points against plain, 95 % intervals." in text
-    assert "Looks so far: 1. Each update is a look: the verdict will be at p < 0.00625." in text
+    assert "Effects at 2 of 9 complete seeds: points against plain, 99.95 % intervals." in text
+    flowing = text.replace("\n", " ")
+    assert "Looks so far: 1. Each update is a look: after all of them the verdict's own" in flowing
+    assert "test is at p < 0.0349." in flowing
     assert re.search(r"rte noisytune +\+2\.00 +\+2\.00 … \+2\.00  2 pairs", text)
     assert course.looks() == [(True, 4)]
     course.make(*pairs(3, 7))
-    assert "Looks so far: 3. Each update is a look: the verdict will be at p < 0.00625." in course.seen()
-    assert "98.75 % intervals" in course.seen()
+    assert "Looks so far: 3. Each update is a look: after all of them" in course.seen()
+    assert "96.82 % intervals" in course.seen()
     assert course.looks() == [(True, 4), (True, 8), (True, 16)]
     course.make(*pairs(8, 8))
     final = look(course.out)
-    assert (final.looks, final.analysis.rule.level) == (4, 0.00625)
+    assert (final.looks, round(final.analysis.rule.level, 4)) == (4, 0.0349)
+
+
+def test_tests_until_resolved_are_announced_and_cost_no_more_when_they_are_watched(tmp_path):
+    for peek, words in ((False, "Effects stay hidden until the end."), (True, "Effects are shown then.")):
+        course = Course(tmp_path / str(peek), 10, peek=peek)
+        course.experiment = replace(course.experiment, max_seeds=10)
+        text = course.make(*pairs(0, 6)).seen().replace("\n", " ")
+        assert (
+            f"Tests are made at 8 and 10 complete seeds, and runs end when all are decided. {words}" in text
+        )
+        assert "7 pairs" not in text
+        course.make(*pairs(7, 8))
+        assert course.looks() == ([(False, 16)] if peek else [])
+        assert ("Effects at 8 of 10 complete seeds" in course.seen()) == peek
 
 
 def test_a_seed_is_complete_when_all_arms_have_it(tmp_path):

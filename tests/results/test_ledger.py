@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from importlib.metadata import version
 import pytest
 from results_samples import TASK, closed_ledger, experiment, failed, files, result, spec, sql
 
-from dither.results import Ledger, LedgerError, Look, count_looks
+from dither.results import Ledger, LedgerError, Look
 from dither.results.journal import Journal
 
 ONE_FILE = ["ledger.sqlite"]
@@ -141,17 +142,16 @@ def test_looks_are_counted_with_the_plan_of_their_time(tmp_path):
 
 def test_a_peek_says_that_it_is_one_and_other_looks_are_as_they_were(tmp_path):
     with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1))) as ledger:
-        assert ledger.record_look(peek=True).peek
+        assert ledger.record_look(peek=True, complete=1).complete == 1
         ledger.record_look()
-    assert [look.peek for look in Ledger.read(tmp_path).looks] == [True, False]
+        ledger.record_look(complete=8, most=24)
+    assert [(one.peek, one.complete, one.most) for one in Ledger.read(tmp_path).looks] == [
+        (True, 1, None),
+        (False, None, None),
+        (False, 8, 24),
+    ]
     bodies = sql(tmp_path / "ledger.sqlite", "SELECT body FROM journal WHERE kind = 'look' ORDER BY n")
-    assert ['"peek"' in body for (body,) in bodies] == [True, False]  # an older dither reads the second
-
-
-def test_looks_count_once_for_a_plan_and_peeks_once_for_a_state():
-    full = [Look("a", planned=9, runs=18), Look("b", planned=9, runs=27), Look("c", planned=12, runs=36)]
-    peeks = [Look("d", planned=9, runs=runs, peek=True) for runs in (4, 4, 6, 18)]
-    assert (count_looks([]), count_looks(full), count_looks([*full, *peeks])) == (0, 2, 5)
+    assert [len(json.loads(body)) for (body,) in bodies] == [5, 3, 5]  # an older dither reads the second
 
 
 def test_starts_are_kept_with_what_was_typed(tmp_path):

@@ -15,13 +15,13 @@ from dither.stats.spending import Spending, planned_once
 Vector = tuple[int, ...]
 
 
-def levels_by_loop(differences, spending: Spending, *, one_sided: bool) -> dict[Vector, float]:
+def levels_by_loop(differences, spending: Spending, *, one_sided: bool, most: float) -> dict[Vector, float]:
     """The least level at which each sign vector is rejected, as the docstring has it."""
     before: dict[Vector, float] = {(): math.inf}
     done = 0
     for seeds, share in zip(spending.seeds, spending.shares, strict=True):
         vectors = list(itertools.product((1, -1), repeat=seeds))
-        earlier = {v: before[v[:done]] if before[v[:done]] <= 0.5 else math.inf for v in vectors}
+        earlier = {v: before[v[:done]] if before[v[:done]] <= most else math.inf for v in vectors}
         sums = {v: math.fsum(s * d for s, d in zip(v, differences, strict=False)) for v in vectors}
         reached = sums if one_sided else {v: abs(total) for v, total in sums.items()}
         now = {
@@ -45,6 +45,7 @@ def least_level(first: list[Vector], earlier: dict[Vector, float], share: float)
     return found
 
 
+@pytest.mark.parametrize("most", [0.1, 0.9])
 @pytest.mark.parametrize("one_sided", [False, True])
 @pytest.mark.parametrize(
     ("spending", "rounded"),
@@ -56,12 +57,12 @@ def least_level(first: list[Vector], earlier: dict[Vector, float], share: float)
         (Spending((3, 5, 7), (0.3, 0.6, 1.0)), True),
     ],
 )
-def test_it_is_the_definition(spending, rounded, one_sided):
+def test_it_is_the_definition(spending, rounded, one_sided, most):
     rng = np.random.default_rng(spending.seeds[-1])
     for differences in rng.normal(0.8, 1.0, size=(4, spending.seeds[-1])):
         values = np.round(differences) if rounded else differences
-        levels = levels_by_loop(list(values), spending, one_sided=one_sided)
-        found = sequential_flip(values, spending, one_sided=one_sided)
+        levels = levels_by_loop(list(values), spending, one_sided=one_sided, most=most)
+        found = sequential_flip(values, spending, one_sided=one_sided, signs=Signs(most=most))
         assert found.p == pytest.approx(min(1.0, levels[(1,) * len(values)]))
         assert found.floor == pytest.approx(min(1.0, min(levels.values())))
         assert found.untied == np.count_nonzero(values)

@@ -47,7 +47,9 @@ def test_a_plan_that_shrinks_under_a_peek_has_its_verdict():
 
 def test_fewer_seeds_than_before_are_a_peek():
     """Tasks were added after the verdict, and their runs are seen on the way."""
-    assert spent([LookedAt(9, 9), LookedAt(3, 9)]) == Spending((3, 9), ((3 / 9) ** 3, 1.0))
+    history = [LookedAt(9, 9), LookedAt(3, 9)]
+    assert spent(history) == Spending((3,), ((3 / 9) ** 3,))
+    assert spent([*history, LookedAt(9, 9)]) == Spending((3, 9), ((3 / 9) ** 3, 1.0))
 
 
 def test_a_plan_that_grows_between_peeks_never_takes_back_what_was_spent():
@@ -56,15 +58,17 @@ def test_a_plan_that_grows_between_peeks_never_takes_back_what_was_spent():
     assert found.share == 1.0
 
 
-@pytest.mark.parametrize(("tests", "first"), [(1, 8), (2, 8), (3, 9), (6, 10)])
+@pytest.mark.parametrize(("tests", "first"), [(1, 8), (2, 8), (3, 10), (6, 10), (11, 12)])
 def test_the_first_look_until_resolved_can_resolve(tests, first):
     looks = looks_until_resolved(24, 0.05, tests)
     assert looks[0] == first
     assert looks[-1] == 24
-    assert 2.0 ** (1 - first) * 24 / first < 0.05 / tests <= 2.0 ** (2 - first) * 24 / (first - 1)
+    assert 2.0 ** (1 - first) * 24 / first < 0.05 / tests <= 2.0 ** (3 - first) * 24 / (first - 2)
 
 
-@pytest.mark.parametrize(("most", "tests", "looks"), [(5, 1, ()), (6, 1, (6,)), (6, 2, ()), (7, 2, (7,))])
+@pytest.mark.parametrize(
+    ("most", "tests", "looks"), [(5, 1, ()), (6, 1, (6,)), (6, 2, ()), (7, 2, (7,)), (9, 1, (7, 9))]
+)
 def test_few_seeds_have_one_look_or_none(most, tests, looks):
     assert looks_until_resolved(most, 0.05, tests) == looks
 

@@ -76,8 +76,8 @@ NOISE = [0.9, -1.3, 0.4, 1.1, -0.7, -0.2, 0.6, -0.8, 0.3]
         (
             GAIN,
             {"looks": 2},
-            "not resolved: 6 pairs cannot reach p < 0.025 (at least 7 are needed); "
-            "looked 2 times, this time at 0.025, error rate over all looks below 0.075",
+            "not resolved: 6 pairs cannot reach p < 0.05 (at least 7 are needed); "
+            "looked 2 times, error rate over all looks below 0.075",
         ),
     ],
 )

@@ -32,6 +32,17 @@ def is_repeat(arm: str) -> bool:
     return row is not None and row.repeats
 
 
+def has_no_effect(arm: str) -> bool:
+    """Whether an arm is plain fine-tuning itself, under the same seeds or others: there is nothing to find.
+
+    Example:
+        >>> [has_no_effect(arm) for arm in ("none-other-seeds", "none-again", "pats", "not of ours")]
+        [True, True, False, False]
+    """
+    row = _row(arm)
+    return row is not None and (row.repeats or row.other_seeds)
+
+
 def _row(arm: str) -> MethodInfo | None:
     """The row of an arm; None for one of a folder that another version of dither made."""
     name = base_of(arm)
@@ -163,6 +174,6 @@ def _false_alarms(analysis: Analysis, arm: str) -> Iterator[str]:
     if found:
         yield (
             f"FALSE ALARM: {arm} is resolved {', '.join(found)}, and both arms are plain fine-tuning. At a "
-            f"level of {analysis.rule.level:g} a family of tests does so in up to "
-            f"{100 * analysis.rule.level:.3g} % of comparisons; this is one of them."
+            f"level of {analysis.rule.alpha:g} a family of tests does so in up to "
+            f"{100 * analysis.rule.overall:.3g} % of comparisons; this is one of them."
         )

@@ -47,10 +47,10 @@ class Group:
         """Say a JSON value to the others; the first process, once a topic."""
         _store(self).set(topic, json.dumps(value))
 
-    def told(self, topic: str) -> Any:
-        """What the first process says on a topic; waits for it, five minutes at most."""
+    def told(self, topic: str, *, wait: timedelta = _WAIT) -> Any:
+        """What the first process says on a topic; waits for it, no longer than `wait`."""
         store = _store(self)
-        store.wait([topic], _WAIT)
+        store.wait([topic], wait)
         return json.loads(store.get(topic))
 
     def complain(self, text: str) -> None:

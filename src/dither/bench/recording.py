@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.data.loading import TaskData
+from dither.bench.decisions import UntilDecided
 from dither.bench.effort import Effort
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.group import follow, run_in_group
@@ -24,6 +25,7 @@ from dither.results import Ledger, RunResult
 
 Progress = Callable[[RunResult | None, int, int], None]
 Visit = Callable[[Ledger], None]
+Ends = Callable[[Ledger], bool]
 
 logger = logging.getLogger("dither")
 
@@ -46,7 +48,8 @@ def make_runs(
 
     Each is recorded when it is finished, so an interrupted comparison goes on where it was. Processes that
     were started together (`torchrun`, `accelerate launch`) make each run together, one after the other; the
-    first of them alone keeps the ledger and calls `progress`.
+    first of them alone keeps the ledger and calls `progress`. A plan with `max_seeds` ends once every primary
+    test is decided, which is looked at when it is due; what runs then is given up.
 
     Args:
         plan: what to run.
@@ -91,9 +94,12 @@ def make_runs(
     if tensorboard:
         requests = [_with_curves(request, Path(out)) for request in requests]
     with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
-        if command is not None and not {one.spec.id for one in requests} <= set(ledger.finished_ids()):
+        ends: Ends = UntilDecided(requests) if plan.max_seeds is not None else lambda ledger: False
+        there = {one.spec.id for one in requests} <= set(ledger.finished_ids())
+        if command is not None and not there and not ends(ledger):
             ledger.record_start(command)
         options: dict[str, Any] = {"jobs": jobs, "executor": executor, "progress": progress, "visit": visit}
+        options["ends"] = ends
         return record_runs(ledger, requests, data=plan.data, **options)
 
 
@@ -106,6 +112,7 @@ def record_runs(
     executor: Executor | None = None,
     progress: Progress = lambda result, done, total: None,
     visit: Visit = lambda ledger: None,
+    ends: Ends = lambda ledger: False,
 ) -> Effort | None:
     """Make those of the runs that an open ledger does not hold, and record each when it is finished.
 
@@ -117,6 +124,7 @@ def record_runs(
         executor: likewise.
         progress: likewise.
         visit: likewise.
+        ends: called before the first run and after each that is recorded: whether no more are needed.
 
     Returns:
         As `make_runs`.
@@ -130,8 +138,10 @@ def record_runs(
     there = set(ledger.finished_ids())
     missing = [request for request in requests if request.spec.id not in there]
     done, trainings = len(requests) - len(missing), together(missing)
+    if ended := ends(ledger):
+        trainings = []
     if executor is None:
-        check_precisions(request.recipe.precision for request in missing)
+        check_precisions(request.recipe.precision for request in trainings)
     _tell_of_repeats(requests, trainings, there)
     visit(ledger)
     progress(None, done, len(requests))
@@ -141,9 +151,12 @@ def record_runs(
             ledger.add(result)
             made.append(result.without_predictions())
             progress(result, done + len(made), len(requests))
+            ended = ends(ledger)
             visit(ledger)
+            if ended:
+                break
     found = {result.id for result in made}
-    if lost := [request for request in missing if request.spec.id not in found]:
+    if not ended and (lost := [request for request in missing if request.spec.id not in found]):
         raise RunError(f"{len(lost)} runs have no result, the first of them ({lost[0].spec}). {KEPT}")
     if executor or not made:
         return None

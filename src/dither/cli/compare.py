@@ -21,6 +21,8 @@ examples:
       --out runs/rte-low-data
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --out runs/glue --plan
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --out runs/glue --watch
+  dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --out runs/glue \
+      --seeds-until resolved --max-seeds 24
   dither compare my-task.toml --model ./my-encoder --out runs/mine --json
   dither compare glue/rte --model /shared/encoder --out runs/rte --executor ray --address auto \\
       --gpus-per-run 0.25
@@ -29,7 +31,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    options.add_runs(parser, seeds="0-8")
+    options.add_runs(parser, seeds="0-8", until=True)
     options.add_plan(parser)
     options.add_watch(parser)
     options.add_margin(parser)
@@ -40,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table; or say what they would be."""
     from dither.bench.compare import look
     from dither.bench.group import Group
-    from dither.bench.plans.settings import parse_seeds
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.progress import watches
     from dither.cli.runs import make_missing, plan_asked, tell_of_page
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     Rule(margin=args.margin)  # bad options are found before the runs
     watches(args)
     executor = None if args.plan else options.executor(args)
-    asked = options.tasks(args), args.model, options.methods(args), parse_seeds(args.seeds)
+    asked = options.tasks(args), args.model, options.methods(args), options.seeds(args)
     if args.plan and print_downloads(args, *asked):
         return 0
     plan = plan_asked(args)

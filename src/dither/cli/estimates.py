@@ -13,7 +13,7 @@ from dither.stats.formats import duration, run_counts
 if TYPE_CHECKING:
     from dither.bench.plans.estimate import Estimate
     from dither.bench.plans.plan import Plan
-    from dither.bench.plans.prospect import Prospect
+    from dither.bench.plans.prospect import Prospect, Stopping
     from dither.bench.plans.timing import Timing
 
 _HOW = (
@@ -39,7 +39,8 @@ def print_downloads(
     missing = downloads(model, loaded, args.data_dir)
     if not missing:
         return False
-    sight = prospect([task.name for task in loaded], methods, len(seeds))
+    names, until = [task.name for task in loaded], _until_resolved(args)
+    sight = prospect(names, methods, len(seeds), until_resolved=until)
     if args.json:
         needs = [{"what": row.what, "bytes": row.size} for row in missing]
         print_json(standard({"downloads": needs, "detectable": None if sight is None else _sight(sight)}))
@@ -71,14 +72,16 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     from dither.bench.plans.prospect import finished_runs, prospect
 
     recorded = finished_runs(plan, args.out, kind, args.margin)
-    sight = prospect([task.name for task in plan.tasks], list(plan.methods), len(plan.seeds), args.out)
+    names, count = [task.name for task in plan.tasks], len(plan.seeds)
+    sight = prospect(names, list(plan.methods), count, args.out, until_resolved=plan.max_seeds == count)
     found = estimate(plan, jobs=options.jobs(args), recorded=recorded, progress=_say)
     if args.json:
         print_json(standard(_json(plan, found, sight, notes)))
         return 0
     console = open_console()
     there = f", of which {found.recorded} are recorded in {args.out}" if found.recorded else ""
-    runs = run_counts(plan.tasks, list(plan.methods), plan.seeds)
+    at_most = "at most " if plan.max_seeds is not None else ""
+    runs = at_most + run_counts(plan.tasks, list(plan.methods), plan.seeds)
     console.print(f"{runs} of {plan.source.name}{there}", highlight=False, markup=False)
     for text in sharing_lines(plan, found):
         console.print(text, highlight=False, markup=False)
@@ -128,6 +131,7 @@ def prospect_lines(sight: "Prospect | None") -> list[str]:
         )
     else:
         lines.append(f"  on one task: {_in_sd(each)} (level {sight.in_sd.task_level:.2g})")
+    lines += _stopping_lines(sight.stopping) if sight.stopping else []
     for task, spread in sight.spreads.items():
         points = sight.points.get(task, math.inf)
         size = f"{points:.1f} points" if math.isfinite(points) else "out of reach"
@@ -153,10 +157,30 @@ def _untimed(runs: Sequence[str]) -> str:
     return f"For others there was no time, and they are reckoned from these by their tokens: {named}. "
 
 
+def _stopping_lines(stopping: "Stopping") -> list[str]:
+    """How a plan ends whose runs end once everything is decided."""
+    if not stopping.looks:
+        return ["  until resolved: never, so few seeds resolve nothing"]
+    at = ", ".join(map(str, stopping.looks))
+    found = "; ".join(
+        f"{effect:g} SD in {100 * one.power:.0f} % of cases, {one.seeds:.1f} seeds on average"
+        for effect, one in stopping.endings.items()
+    )
+    return [
+        f"  until resolved: tests at {at} complete seeds; four times out of five they find "
+        f"{stopping.smallest:.2f} standard deviations over all tasks",
+        f"  where it ends: {found}",
+    ]
+
+
 def _in_sd(value: float) -> str:
     if math.isinf(value):
         return "none, whatever its size: too few pairs"
     return f"{value:.2f} standard deviations of the paired differences"
+
+
+def _until_resolved(args: argparse.Namespace) -> bool:
+    return getattr(args, "seeds_until", None) is not None
 
 
 def _say(timing: "Timing | None", done: int, total: int) -> None:
@@ -200,6 +224,11 @@ def _json(plan: "Plan", found: "Estimate", sight: "Prospect | None", notes: Sequ
     }
 
 
+def _stopping(stopping: "Stopping") -> dict[str, Any]:
+    endings = [{"effect_in_sd": effect, **vars(one)} for effect, one in stopping.endings.items()]
+    return {"looks": list(stopping.looks), "in_sd": stopping.smallest, "endings": endings}
+
+
 def _sight(sight: "Prospect") -> dict[str, Any]:
     return {
         "pairs": sight.pairs,
@@ -208,6 +237,7 @@ def _sight(sight: "Prospect") -> dict[str, Any]:
         "task_in_sd": next(iter(sight.in_sd.tasks.values())),
         "macro_in_sd": sight.in_sd.macro,
         "macro_points": sight.macro,
+        "until_resolved": None if sight.stopping is None else _stopping(sight.stopping),
         "tasks": {
             name: {"sd": row.sd, "source": row.source, "points": sight.points.get(name)}
             for name, row in sight.spreads.items()

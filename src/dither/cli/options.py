@@ -7,12 +7,13 @@ if TYPE_CHECKING:
     from dither.bench.executors import Executor
 
 
-def add_runs(parser: argparse.ArgumentParser, *, seeds: str) -> None:
+def add_runs(parser: argparse.ArgumentParser, *, seeds: str, until: bool = False) -> None:
     """TASK..., --methods, --seeds, --out, and all that runs need beside.
 
     Args:
         parser: of the command.
         seeds: the default.
+        until: whether runs may end once everything is resolved.
     """
     add_tasks(parser)
     add_model(parser)
@@ -24,8 +25,11 @@ def add_runs(parser: argparse.ArgumentParser, *, seeds: str) -> None:
         "pats@noise_lambda=0.1,beta=0.98; 'none' is always among them (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", default=seeds, metavar="SEEDS", help="such as 0-8 or 0,3,7-9 (default: %(default)s)"
+        "--seeds", default=None, metavar="SEEDS", help=f"such as 0-8 or 0,3,7-9 (default: {seeds})"
     )
+    parser.set_defaults(usual_seeds=seeds)
+    if until:
+        add_until(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="output folder, new or of this very experiment"
     )
@@ -191,6 +195,73 @@ def add_margin(parser: argparse.ArgumentParser) -> None:
         help="also test whether a difference is smaller than this: makes a null a result. It is declared "
         "before the first run: a folder keeps the one that it was made with",
     )
+
+
+def add_until(parser: argparse.ArgumentParser) -> None:
+    """--seeds-until, --max-seeds, in the place of --seeds."""
+    parser.add_argument(
+        "--seeds-until",
+        choices=("resolved",),
+        metavar="resolved",
+        help="in the place of --seeds: seeds 0, 1, 2, ... until every average over tasks is resolved, or "
+        "--max-seeds are there; tests are made at every second seed, and all of them together keep p < 0.05",
+    )
+    parser.add_argument(
+        "--max-seeds",
+        type=int,
+        metavar="N",
+        help="for --seeds-until: how many seeds there may be at most. It is declared before the first run: a "
+        "folder keeps the one that it was made with",
+    )
+
+
+def seeds(args: argparse.Namespace) -> tuple[int, ...]:
+    """The seeds asked for; all up to the maximum where runs end once everything is resolved.
+
+    Raises:
+        ValueError: malformed seeds; one of the two options without the other, or both ways of asking; a
+            maximum that resolves nothing.
+    """
+    from dither.bench.plans.settings import parse_seeds
+
+    until, most = getattr(args, "seeds_until", None), getattr(args, "max_seeds", None)
+    if until is None:
+        if most is not None:
+            raise ValueError(f"--max-seeds {most} is for --seeds-until resolved: add that, or use --seeds")
+        return parse_seeds(args.usual_seeds if args.seeds is None else args.seeds)
+    if args.seeds is not None:
+        raise ValueError(
+            f"--seeds {args.seeds} and --seeds-until {until} exclude each other: leave one out; with the "
+            "second, seeds are 0, 1, 2, ... up to --max-seeds"
+        )
+    if most is None:
+        raise ValueError(
+            "--seeds-until resolved needs --max-seeds N, which is declared before the first run; with 24, "
+            "one method's effect of a standard deviation is found nearly always, after 12 seeds on average"
+        )
+    _check_maximum(most, _tests(args))
+    return tuple(range(most))
+
+
+def _tests(args: argparse.Namespace) -> int:
+    """How many averages over tasks the arms and tasks asked for are tests of."""
+    from dither.bench.looks import tests_of
+
+    return tests_of(tasks(args), methods(args))
+
+
+def _check_maximum(most: int, tests: int) -> None:
+    """Refuse a maximum of seeds at which nothing can be resolved, whatever the runs give."""
+    from dither.stats.rule import Rule
+    from dither.stats.signflip import pairs_to_reach
+
+    least = pairs_to_reach(Rule.alpha / tests)
+    if most < least:
+        family = f"{tests} averages over tasks are tested" if tests > 1 else "one average is tested"
+        raise ValueError(
+            f"--max-seeds is {most}, and fewer than {least} seeds resolve nothing ({family}, with p < "
+            f"{Rule.alpha:g} for all); give {least} at least, better twice as many"
+        )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -107,7 +107,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     assert plan is not None, "a comparison from `look` has its experiment"
     methods, tasks = comparison.analysis.methods, comparison.analysis.tasks
     planned = len(tasks) * len(plan.methods) * len(plan.seeds)
-    shown = peek or comparison.complete
+    shown = peek or comparison.visible
     analysis = comparison.analysis if shown else None
     provenance = _provenance(folder, comparison)
     sections = [
@@ -121,9 +121,10 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     ]
     return Page(
         title=f"{_names(methods[1:] or methods, 'methods')} on {_names(tasks, 'tasks')}",
-        about=f"{plan.kind} with the model {plan.model}: {run_counts(tasks, list(plan.methods), plan.seeds)}",
+        about=f"{plan.kind} with the model {plan.model}: {'at most ' * plan.until_resolved}"
+        f"{run_counts(tasks, list(plan.methods), plan.seeds)}",
         findings=(
-            *(findings(analysis) if analysis else (_hidden(len(results), planned),)),
+            *(findings(analysis) if analysis else (_hidden(len(results), planned, plan),)),
             *(Finding("", "control", text) for text in comparison.controls if shown),
             *(Finding("", "to know", text) for text in comparison.warnings if text not in failed),
         ),
@@ -190,16 +191,19 @@ def _analyses(results: "Sequence[RunResult]", kind: str, *, effects: bool) -> "S
     return analyses(found.norms, found.concentrations, found.correlations if effects else ())
 
 
-def _hidden(there: int, planned: int) -> "Finding":
+def _hidden(there: int, planned: int, plan: "Experiment") -> "Finding":
     """What stands in place of a verdict while runs are missing."""
+    from dither.bench.looks import due_looks
     from dither.report.content import Finding
 
+    first = f"the first test, at {due_looks(plan)[0]} complete seeds" if plan.until_resolved else "all are"
+    at_most = "at most " if plan.until_resolved else ""
     return Finding(
         "incomplete",
         "incomplete",
-        f"{there} of {planned} planned runs are there. Effects are hidden until all are: looking earlier and "
-        "deciding by what one sees causes false alarms. The command “dither report” with --peek shows them, "
-        "and counts as a look.",
+        f"{there} of {at_most}{planned} planned runs are there. Effects are hidden until {first}: looking "
+        "earlier and deciding by what one sees causes false alarms. The command “dither report” with --peek "
+        "shows them, and counts as a look.",
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dither.cli import options
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 def plan_asked(args: argparse.Namespace) -> "Plan":
     """The plan of a command with the options of `dither.cli.options.add_runs`."""
-    from dither.bench.plans.settings import parse_seeds, parse_settings
+    from dither.bench.plans.settings import parse_settings
 
-    seeds = parse_seeds(args.seeds)
+    seeds = options.seeds(args)
     methods, train = parse_settings(args.settings, options.methods(args))
-    return plan_of(args, options.tasks(args), methods, seeds, model=args.model, train_settings=train)
+    plan = plan_of(args, options.tasks(args), methods, seeds, model=args.model, train_settings=train)
+    return replace(plan, max_seeds=getattr(args, "max_seeds", None))
 
 
 def plan_of(

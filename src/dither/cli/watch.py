@@ -15,11 +15,12 @@ from rich.live import Live
 
 from dither.bench.compare import BASELINE, Comparison, peek_at
 from dither.bench.group import Group
+from dither.bench.looks import due_looks, history
 from dither.bench.runs.pulse import forget, read_pulses
 from dither.cli.live_picture import picture
 from dither.cli.snapshot import DONE, FAILED, RUNNING, Effect, Running, Snapshot, time_left
-from dither.results import Ledger, RunResult, RunSpec, count_looks
-from dither.stats import Rule
+from dither.results import Ledger, RunResult, RunSpec
+from dither.stats import LookedAt, Rule
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderResult
@@ -90,7 +91,7 @@ class Watch:
         self._states: dict[tuple[str, str, int], str] = {}
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
         self._notes, self._effects = [_HIDDEN], list[Effect]()
-        self._whole = -1
+        self._whole, self._until, self._moments = -1, False, list[int]()
 
     def progress(self, result: RunResult | None, done: int, total: int) -> None:
         """A run is done: `dither.bench.recording.Progress`."""
@@ -100,34 +101,42 @@ class Watch:
 
     def visit(self, ledger: Ledger) -> None:
         """See what the ledger holds before the first run; after a run, peek if it is time to."""
-        if before := self._whole < 0:
+        before = self._whole < 0
+        if before:
             for result in ledger.results():
                 self._add(result)
-        whole = sum(self._is_whole(seed) for seed in self._seeds)
-        grown, self._whole = not before and whole > self._whole, whole
-        if self._peek and grown and is_time_to_peek(whole, len(self._seeds)):
-            self._show(peek_at(ledger))
-        elif self._peek and before:
-            self._notes = [self._announced(count_looks(ledger.looks))]
-
-    def _announced(self, looks: int) -> str:
-        """When effects will be seen, and what that costs."""
-        moments = self._moments()
-        if not moments:
-            return f"{_HIDDEN} Too few seeds are left for a peek before then."
-        return (
-            f"Effects stay hidden but for peeks, at {', '.join(map(str, moments))} complete seeds. Each is a "
-            f"look: after all of them the verdict is at p < {self._last_level(looks):g}."
-        )
-
-    def _moments(self) -> list[int]:
-        """The numbers of complete seeds at which a peek is still to come."""
+            self._until = ledger.experiment.until_resolved
         planned = len(self._seeds)
-        return [whole for whole in range(self._whole + 1, planned) if is_time_to_peek(whole, planned)]
+        whole = next((at for at, seed in enumerate(self._seeds) if not self._is_whole(seed)), planned)
+        passed = any(moment <= whole for moment in self._moments)
+        self._whole = whole
+        moments = due_looks(ledger.experiment) if self._until else range(planned)
+        timely = [at for at in moments if self._until or is_time_to_peek(at, planned)]
+        self._moments = [at for at in timely if whole < at < planned]
+        if before:
+            self._notes = [self._announced(history(ledger))]
+        elif self._peek and passed and whole < planned:
+            self._show(peek_at(ledger, due=self._until), history(ledger))
 
-    def _last_level(self, looks: int) -> float:
-        """The level of the verdict, after so many looks and all peeks that are still to come."""
-        return Rule(looks=looks + len(self._moments()) + 1).level
+    def _announced(self, before: tuple[LookedAt, ...]) -> str:
+        """When effects will be seen, and what that costs."""
+        at = ", ".join(map(str, self._moments))
+        if self._until:
+            looks = f"at {at}{' and ' if at else ''}{len(self._seeds)} complete seeds"
+            shown = "Effects are shown then" if self._peek and at else "Effects stay hidden until the end"
+            return f"Tests are made {looks}, and runs end when all are decided. {shown}."
+        if not self._peek:
+            return _HIDDEN
+        if not at:
+            return f"{_HIDDEN} Too few seeds are left for a peek before then."
+        moments = f"Effects stay hidden but for peeks, at {at} complete seeds."
+        return f"{moments} Each is a look, and {self._cost(before)}"
+
+    def _cost(self, before: tuple[LookedAt, ...]) -> str:
+        """What all looks so far, and all peeks that are still to come, do to the verdict."""
+        planned = len(self._seeds)
+        last = Rule(looks=(*before, *(LookedAt(at, planned) for at in [*self._moments, planned])))
+        return f"after all of them the verdict's own test is at p < {last.level:.3g}."
 
     def _add(self, result: RunResult) -> None:
         with self._lock:
@@ -138,7 +147,7 @@ class Watch:
     def _is_whole(self, seed: int) -> bool:
         return all((task, method, seed) in self._states for task in self._tasks for method in self._methods)
 
-    def _show(self, seen: Comparison) -> None:
+    def _show(self, seen: Comparison, before: tuple[LookedAt, ...]) -> None:
         rule = seen.analysis.rule
         with self._lock:
             effects = [
@@ -148,10 +157,12 @@ class Watch:
             ]
             self._effects = sorted(effects, key=lambda one: self._tasks.index(one.task))
             self._notes = [
-                f"Effects at {self._whole} of {len(self._seeds)} complete seeds: points against plain, "
-                f"{100 * rule.confidence:.4g} % intervals.",
-                f"Looks so far: {seen.looks}. Each update is a look: the verdict will be at p < "
-                f"{self._last_level(seen.looks):g}.",
+                f"Effects at {len(seen.analysis.planned_seeds)} of {len(self._seeds)} complete seeds: points "
+                f"against plain, {100 * rule.confidence:.4g} % intervals.",
+                f"Looks so far: {seen.looks}. "
+                + (
+                    self._announced(before) if self._until else f"Each update is a look: {self._cost(before)}"
+                ),
             ]
 
     def snapshot(self) -> Snapshot:
@@ -200,7 +211,7 @@ class Watch:
 def is_time_to_peek(whole: int, planned: int) -> bool:
     """Whether effects are shown when so many seeds are complete, in all tasks and arms.
 
-    Each look halves the level of the next one, so there are few: when the number of complete seeds has
+    Each look spends a part of the error rate, so there are few: when the number of complete seeds has
     doubled. One pair has no interval, and the complete plan has its table.
 
     Example:

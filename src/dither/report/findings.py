@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dither.report.content import Column, Finding, Table
 from dither.report.values import finite
@@ -75,11 +74,11 @@ def surer(analysis: Analysis) -> Table | None:
         analysis: of all runs.
     """
     rows = []
-    next_look = replace(analysis.rule, looks=analysis.rule.looks + 1)  # whoever adds seeds now has looked
+    next_look = analysis.rule.after_more_seeds()  # whoever adds seeds now has looked
     for row in analysis.all_runs.macros:
         if row.verdict.kind not in ("not resolved", "out of reach") or row.pairs < 2 or not row.difference:
             continue
-        level = next_look.level / max(1, row.tests)
+        level = next_look.level_of(max(1, row.tests))
         try:
             needed: int | None = pairs_needed(row.difference_sd, row.difference, level)
         except ValueError:

@@ -91,6 +91,7 @@ def _plan(provenance: Provenance, analysis: Analysis | None) -> Iterable[Mapping
         "model": plan.model,
         "model's files (digest)": plan.model_digest,
         "seeds": seed_ranges(plan.seeds),
+        **({"declared maximum of seeds": str(plan.max_seeds)} if plan.max_seeds else {}),
         "planned pairs for each task and method": str(len(plan.seeds)),
         "threads of a run": str(plan.threads),
         "processes of a run": str(plan.processes),
@@ -105,8 +106,8 @@ def _plan(provenance: Provenance, analysis: Analysis | None) -> Iterable[Mapping
         )
         pairs |= {
             "corrected for": f"Holm over {macro} averages (primary) and over {tests} tasks × methods; "
-            f"looks: {rule.looks}",
-            "level of this look": f"{rule.level:g}",
+            f"looks: {rule.count}",
+            "level of this look": f"{rule.level:.4g}",
             "margin of equivalence": "none declared" if rule.margin is None else f"±{rule.margin:g} points",
         }
     return [{"what": what, "value": value} for what, value in pairs.items()]
@@ -149,14 +150,21 @@ def _environments(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
 def _history(provenance: Provenance) -> Iterable[Mapping[str, Any]]:
     rows = [(each.when, f"started with dither {each.version}: {each.command}") for each in provenance.starts]
     rows += [
-        (each.when, f"{'peeked' if each.peek else 'looked'} at {each.runs} runs of {each.planned} seeds")
-        for each in provenance.looks
+        (each.when, f"{'peeked' if each.peek else 'looked'} at {_seen(each)}") for each in provenance.looks
     ]
     for each in provenance.extensions:
         added = {"tasks": each.tasks, "methods": each.methods, "seeds": each.seeds}
         words = "; ".join(f"{name} {', '.join(map(str, items))}" for name, items in added.items() if items)
         rows.append((each.when, f"the plan grew by {words} (looks until then: {each.looks})"))
     yield from ({"when": when, "what": what} for when, what in sorted(rows))
+
+
+def _seen(look: Look) -> str:
+    """What a look saw."""
+    if look.complete is None:
+        return f"{look.runs} runs of {look.planned} seeds"
+    at_most = f"at most {look.most}" if look.most else f"{look.planned}"
+    return f"the runs of {look.complete} complete seeds, of {at_most}"
 
 
 def _asked(plan: Experiment) -> str:
@@ -166,7 +174,10 @@ def _asked(plan: Experiment) -> str:
     several = "" if verb == "finetune" else "s"
     words = ["dither", verb, *plan.tasks, "--model", plan.model]
     words += [f"--method{several}", ",".join(plan.methods)]
-    words += [f"--seed{several}", seed_ranges(plan.seeds).replace(" ", "")]
+    if plan.until_resolved and plan.max_seeds is not None:
+        words += ["--seeds-until", "resolved", "--max-seeds", str(plan.max_seeds)]
+    else:
+        words += [f"--seed{several}", seed_ranges(plan.seeds).replace(" ", "")]
     for name, value in plan.train_settings.items():
         words += ["--set", f"train.{name}={value if isinstance(value, str) else json.dumps(value)}"]
     words += ["--threads", str(plan.threads)] if plan.threads != 1 else []

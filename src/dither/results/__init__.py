@@ -31,7 +31,7 @@ Example:
 """
 
 from dither.results.errors import LedgerBusyError, LedgerError
-from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look, count_looks
+from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec, count_trainings
 from dither.results.starts import Start
@@ -48,7 +48,6 @@ __all__ = [
     "RunResult",
     "RunSpec",
     "Start",
-    "count_looks",
     "count_trainings",
     "make_folder",
 ]

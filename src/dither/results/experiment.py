@@ -39,6 +39,8 @@ class Experiment:
         seeds: the planned seeds, all different; their number is the planned n.
         margin: of the equivalence test, points, > 0; declared before the first run, or None for no test.
         processes: that make each run together, of at least 1.
+        max_seeds: how many seeds there may be at most where runs end once everything is decided; declared
+            before the first run, when it is their number. None for a plan of fixed seeds.
 
     Raises:
         LedgerError: a value is of a wrong type or out of range.
@@ -56,6 +58,7 @@ class Experiment:
     seeds: tuple[int, ...]
     margin: float | None = None
     processes: int = 1
+    max_seeds: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("kind", "model", "model_digest", "dtype"):
@@ -82,10 +85,18 @@ class Experiment:
         object.__setattr__(self, "seeds", seeds)
         if self.margin is not None:
             cj.check_number(self.margin, "Experiment.margin", least=0)
+        if self.max_seeds is not None:
+            cj.check_integer(self.max_seeds, "Experiment.max_seeds", least=1)
+
+    @property
+    def until_resolved(self) -> bool:
+        """Whether runs end once everything is decided; no longer so when seeds were added to the declared."""
+        return self.max_seeds == len(self.seeds)
 
     def document(self) -> dict[str, Any]:
-        """Return the experiment as a dict of JSON values."""
-        return without_one_process(asdict(self))
+        """Return the experiment as a dict of JSON values; a plan of fixed seeds says nothing of a maximum."""
+        document = without_one_process(asdict(self))
+        return {key: value for key, value in document.items() if (key, value) != ("max_seeds", None)}
 
     def to_json(self) -> str:
         """Return the experiment as a JSON object."""
@@ -94,7 +105,7 @@ class Experiment:
     @classmethod
     def from_document(cls, document: Any, where: str) -> Experiment:
         """Return the experiment of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional=("processes",)))
+        return cls(**cj.keywords(cls, document, where, optional=("processes", "max_seeds")))
 
     def differences(self, new: Experiment) -> list[str]:
         """Return what forbids `new` to go on with this experiment, a line per setting; empty if nothing.
@@ -127,7 +138,23 @@ class Experiment:
         missing = [seed for seed in self.seeds if seed not in new.seeds]
         if missing:
             lines.append(f"seeds: {_listed(self.seeds)} there, of which this leaves out {_listed(missing)}")
-        return lines
+        return lines + self._other_maximum(new)
+
+    def _other_maximum(self, new: Experiment) -> list[str]:
+        """A maximum that was not declared before the first run; all seeds, or more, by name are fine."""
+        if new.max_seeds == self.max_seeds or (new.max_seeds is None and {*self.seeds} <= {*new.seeds}):
+            return []
+        more = f"--seeds 0-{max(max(self.seeds) + 1, (new.max_seeds or 0) - 1)}"
+        if self.max_seeds is None:
+            return [
+                f"max_seeds: none there, {new.max_seeds} now; it must be declared before the first run. To "
+                f"add seeds to this folder, name them: {more}"
+            ]
+        now = f"{new.max_seeds} now" if new.max_seeds is not None else "seeds without a maximum now"
+        return [
+            f"max_seeds: {self.max_seeds} there, {now}; what was declared before the first run stays. Go on "
+            f"with --seeds-until resolved --max-seeds {self.max_seeds}, or name all seeds and more: {more}"
+        ]
 
     def extended(self, new: Experiment) -> Experiment:
         """Return this experiment with what `new` adds, in the order in which it was added."""
@@ -165,38 +192,31 @@ class Look:
         planned: the planned number of seeds at that time.
         runs: how many runs there were.
         peek: whether the plan was not complete at that time.
+        complete: how many seeds were seen, of which all runs were there; None for all planned ones, and for a
+            peek of a dither that did not store it.
+        most: the declared maximum of seeds, where runs end once everything is decided; else None.
     """
 
     when: str
     planned: int
     runs: int
     peek: bool = False
+    complete: int | None = None
+    most: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return the look as a dict of JSON values.
+        """Return the look as a dict of JSON values, without what goes without saying.
 
-        Only a peek says that it is one: another look stays readable for a dither that knows no peeks, and a
-        peek, which such a dither would not count, is an error there.
+        So a look at a whole plan stays readable for a dither that knows no others, and those, which such a
+        dither would not count, are an error there.
         """
-        return {key: value for key, value in asdict(self).items() if (key, value) != ("peek", False)}
+        usual = {"peek": False, "complete": None, "most": None}
+        return {key: value for key, value in asdict(self).items() if key not in usual or value != usual[key]}
 
     @classmethod
     def from_document(cls, document: Any, where: str) -> Look:
         """Return the look of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional=("peek",)))
-
-
-def count_looks(looks: Iterable[Look]) -> int:
-    """Return how many different looks there are: one for each planned n, and one for each state peeked at.
-
-    The same results seen again tell nothing new. Runs are only ever added, so their number names a state.
-
-    Example:
-        >>> first, again = Look("", planned=9, runs=18), Look("", planned=9, runs=18)
-        >>> count_looks([first, again]), count_looks([first, Look("", planned=9, runs=4, peek=True)])
-        (1, 2)
-    """
-    return len({(one.peek, one.runs if one.peek else one.planned) for one in looks})
+        return cls(**cj.keywords(cls, document, where, optional=("peek", "complete", "most")))
 
 
 @dataclass(frozen=True)

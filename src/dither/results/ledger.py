@@ -134,18 +134,27 @@ class Ledger:
         with self._storage.session() as journal:
             return plans.looks(journal)
 
-    def record_look(self, *, when: str | None = None, peek: bool = False) -> Look:
+    def record_look(
+        self,
+        *,
+        when: str | None = None,
+        peek: bool = False,
+        complete: int | None = None,
+        most: int | None = None,
+    ) -> Look:
         """Record that somebody saw the results: the planned n and the number of runs at this time.
 
         Args:
             when: ISO 8601 in UTC; None for now.
             peek: whether the plan is not complete yet.
+            complete: as in `Look`, like the next.
+            most: likewise.
 
         Raises:
             LedgerError: the ledger is open for reading only, or cannot be written.
         """
         with self._writing() as journal:
-            return plans.record_look(journal, when=when, peek=peek)
+            return plans.record_look(journal, when=when, peek=peek, complete=complete, most=most)
 
     @property
     def starts(self) -> list[Start]:

@@ -71,10 +71,12 @@ def looks(journal: Journal) -> list[Look]:
     return [Look.from_document(*_document(journal.body(entry), entry.key)) for entry in entries]
 
 
-def record_look(journal: Journal, *, when: str | None, peek: bool) -> Look:
+def record_look(
+    journal: Journal, *, when: str | None, peek: bool, complete: int | None, most: int | None
+) -> Look:
     """Record a look now, or at `when`, and return it."""
-    stamp = now() if when is None else check_time(when, "when")
-    look = Look(stamp, planned=len(current(journal).seeds), runs=len(archive.index(journal)), peek=peek)
+    stamp, planned = now() if when is None else check_time(when, "when"), len(current(journal).seeds)
+    look = Look(stamp, planned, len(archive.index(journal)), peek, complete, most)
     journal.append(_LOOK, str(len(looks(journal)) + 1), cj.encode(look.document()))
     return look
 

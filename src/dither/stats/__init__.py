@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from dither.stats.rank_correlation import spearman as spearman
     from dither.stats.rule import Rule as Rule
     from dither.stats.scores import Score as Score
+    from dither.stats.sequential import sequential_flip as sequential_flip
     from dither.stats.signflip import SignFlip as SignFlip
     from dither.stats.signflip import sign_flip as sign_flip
+    from dither.stats.spending import LookedAt as LookedAt
+    from dither.stats.spending import Spending as Spending
     from dither.stats.tables import Analysis as Analysis
     from dither.stats.tables import Comparison as Comparison
     from dither.stats.tables import MacroAverage as MacroAverage
@@ -42,11 +45,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "tables",
     "Comparison": "tables",
+    "LookedAt": "spending",
     "MacroAverage": "tables",
     "RankCorrelation": "rank_correlation",
     "Rule": "rule",
     "Score": "scores",
     "SignFlip": "signflip",
+    "Spending": "spending",
     "Table": "tables",
     "Verdict": "effect",
     "analyse": "analysis",
@@ -55,6 +60,7 @@ _HOMES = {
     "minimum_detectable_effect": "power",
     "pairs_needed": "power",
     "partial_spearman": "rank_correlation",
+    "sequential_flip": "sequential",
     "sign_flip": "signflip",
     "spearman": "rank_correlation",
     "t_interval": "intervals",

@@ -13,6 +13,7 @@ from dither.stats.macro import average
 from dither.stats.pairs import Pairs, pair_up
 from dither.stats.rule import Rule
 from dither.stats.scores import Score, check_known, check_unique, planned, split_sizes
+from dither.stats.spending import LookedAt
 from dither.stats.tables import Analysis, Table
 
 _Grid = list[list[Pairs]]
@@ -27,7 +28,7 @@ def analyse(
     planned_tasks: Sequence[str] | None = None,
     alpha: float = 0.05,
     margin: float | None = None,
-    looks: int = 1,
+    looks: int | Sequence[LookedAt] = 1,
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Analysis:
     """Compare every method with the baseline, paired by seed.
@@ -57,7 +58,8 @@ def analyse(
         planned_tasks: the tasks of the plan, likewise.
         alpha: error rate of the first look, in (0, 0.5).
         margin: margin of the equivalence test, points, > 0; None for no such test.
-        looks: how often verdicts have been read, this time included; see `Rule`.
+        looks: every look at these results, the present one, at all of `planned_seeds`, last; or how often
+            verdicts have been read, this time included. See `Rule`.
         groups: the tasks that are averaged together, by a name for them; None for all tasks in one group. The
             primary family is methods × groups.
 
@@ -66,7 +68,7 @@ def analyse(
 
     Raises:
         ValueError: duplicated runs, an unknown baseline, an unplanned method or task, no seeds, no scores, a
-            group of none.
+            group of none, a last look that is not at the planned seeds.
 
     Example:
         >>> scores = [Score("none", "rte", s, 60.0 + s) for s in range(9)]
@@ -75,10 +77,15 @@ def analyse(
         >>> analysis.all_runs.macro("pats").verdict.text, analysis.notes
         ('incomplete: 8 of 9 planned pairs', ('pats on rte: seed 4 is in one arm alone',))
     """
-    rule = Rule(alpha=alpha, margin=margin, looks=looks)
+    rule = Rule(alpha=alpha, margin=margin, looks=looks if isinstance(looks, int) else tuple(looks))
     rows = list(scores)
     check_unique(rows)
     seeds = _seeds(planned_seeds)
+    if rule.present is not None and rule.present.seeds != len(seeds):
+        raise ValueError(
+            f"the present look is at {rule.present.seeds} seeds, but planned_seeds has {len(seeds)}; give "
+            "the seeds that are looked at, in the order of the plan"
+        )
     methods = planned(planned_methods, (s.method for s in rows), what="methods")
     tasks = planned(planned_tasks, (s.task for s in rows), what="tasks")
     if not methods or not tasks:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from dither.stats.boundaries import level_reached
 from dither.stats.intervals import Estimate, correlation, equivalence_p, mean_estimate, spread, t_interval
 from dither.stats.pairs import Floats, Pairs
 from dither.stats.rule import Rule
-from dither.stats.signflip import SignFlip, one_sided_p, sign_flip
+from dither.stats.sequential import sequential_flip
+from dither.stats.signflip import SignFlip
 from dither.stats.tables import Comparison
 
 UNKNOWN = SignFlip(p=math.nan, floor=math.nan, exact=True, untied=0)
@@ -41,7 +43,6 @@ def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparis
     differences = pairs.differences
     scoreless = pairs.scoreless
     estimate = mean_estimate(differences)
-    test = UNKNOWN if scoreless else sign_flip(differences)
     scored = differences[np.isfinite(differences)]
     failed = int(pairs.method_failed.sum() + pairs.baseline_failed.sum())
     return Comparison(
@@ -70,20 +71,20 @@ def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparis
         unplanned_seeds=pairs.unplanned,
         scoreless_seeds=scoreless,
         dropped_seeds=pairs.dropped,
-        **inference(differences, estimate, test, rule, failed=failed + len(pairs.dropped)),
+        **inference(
+            pairs.in_plan(pairs.seeds, differences), estimate, rule, failed=failed + len(pairs.dropped)
+        ),
     )
 
 
-def inference(
-    values: Floats, estimate: Estimate, test: SignFlip, rule: Rule, *, failed: int
-) -> dict[str, Any]:
+def inference(values: Floats, estimate: Estimate, rule: Rule, *, failed: int) -> dict[str, Any]:
     """The fields of an effect that follow from its differences by seed and the rule.
 
     Args:
-        values: shape (n,), a difference for each seed, points.
-        estimate: their mean and its standard error.
-        test: their sign-flip test.
-        rule: level and margin.
+        values: shape (n,), a difference for each seed of the plan in its order, points; NaN for a seed
+            without one, which has no sign to flip. Their sum is tested.
+        estimate: the mean difference and its standard error.
+        rule: level, margin and looks.
         failed: how many runs failed, dropped ones included; equivalence is claimed only where none did.
 
     Returns:
@@ -91,10 +92,12 @@ def inference(
 
     Example:
         >>> d = np.array([1.0, 2.0, 0.5])
-        >>> inference(d, mean_estimate(d), sign_flip(d), Rule(margin=3.0), failed=0)["p"]
+        >>> inference(d, mean_estimate(d), Rule(margin=3.0), failed=0)["p"]
         0.25
     """
-    tested = rule.margin is not None and not failed and math.isfinite(estimate.value)
+    known = math.isfinite(estimate.value)
+    test = sequential_flip(np.nan_to_num(values), rule.spending(values.size)) if known else UNKNOWN
+    tested = rule.margin is not None and not failed and known
     return {
         "difference": estimate.value,
         "se": estimate.se,
@@ -104,16 +107,20 @@ def inference(
         "p_floor": test.floor,
         "p_exact": test.exact,
         "untied": test.untied,
-        "p_equivalence": _equivalence(values, estimate, rule.margin or 0.0) if tested else math.nan,
-        "equivalence_interval": t_interval(estimate, 1 - 2 * rule.level),
+        "p_equivalence": _equivalence(values, estimate, rule) if tested else math.nan,
+        "equivalence_interval": t_interval(estimate, 1 - 2 * rule.level_of(one_sided=True)),
     }
 
 
-def _equivalence(values: Floats, estimate: Estimate, margin: float) -> float:
+def _equivalence(values: Floats, estimate: Estimate, rule: Rule) -> float:
     """The largest p of four one-sided tests: of both sides of the margin, by t and by sign flips.
 
     The t tests alone take the spread of the seeds seen for that of all seeds, and a rare failure may not be
-    among those seen yet.
+    among those seen yet. Each p is adjusted for the looks: that of the sign flips is the sequential one, and
+    that of t the error rate of all looks at which it is the level of this one.
     """
-    flips = max(one_sided_p(values + margin), one_sided_p(margin - values))
-    return max(equivalence_p(estimate, margin), flips)
+    spending, margin = rule.spending(values.size), rule.margin or 0.0
+    sides = (np.nan_to_num(side) for side in (values + margin, margin - values))
+    flips = [sequential_flip(side, spending, one_sided=True).p for side in sides]
+    by_t = equivalence_p(estimate, margin)
+    return max(level_reached(spending, by_t, one_sided=True), *flips) if math.isfinite(by_t) else math.nan

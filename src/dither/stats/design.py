@@ -62,9 +62,9 @@ def detectable(
         >>> detectable({"rte": 1.0}, pairs=5, methods=1).tasks["rte"]
         inf
     """
-    level = (rule or Rule()).level
+    rule = rule or Rule()
     sets = [list(spreads)] if groups is None else groups
-    task_level, macro_level = level / (methods * len(spreads)), level / (methods * len(sets))
+    task_level, macro_level = rule.level_of(methods * len(spreads)), rule.level_of(methods * len(sets))
     points = {name: minimum_detectable_effect(sd, pairs, task_level) for name, sd in spreads.items()}
     widest = max(macro_spread([spreads[name] for name in names], correlation) for names in sets)
     return Detectable(

@@ -46,7 +46,7 @@ def judge(effects: Sequence[AnyEffect], rule: Rule) -> tuple[AnyEffect, ...]:
                 p_holm=adjusted.get(i, 1.0),
                 p_holm_floor=floors.get(i, 1.0),
                 p_equivalence_holm=within.get(i, math.nan) if rule.margin is not None else math.nan,
-                detectable=_detectable(effect, rule.level / len(counted)) if effect.counted else math.nan,
+                detectable=_detectable(effect, rule.level_of(len(counted))) if effect.counted else math.nan,
             )
         out.append(replace(effect, verdict=decide(effect, rule)))
     return tuple(out)

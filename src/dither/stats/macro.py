@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dither.stats.comparison import UNKNOWN, inference
+from dither.stats.comparison import inference
 from dither.stats.intervals import Estimate, mean_estimate, spread
 from dither.stats.pairs import TIE, Floats, Pairs
 from dither.stats.rule import Rule
-from dither.stats.signflip import sign_flip
 from dither.stats.tables import Comparison, MacroAverage
 
 
@@ -123,7 +122,6 @@ def average(
     found = seed_differences(pairs)
     counted, lost = set(found.seeds), {seed for task in pairs for seed in task.scoreless}
     missing = pairs[0].planned - len(counted | set(found.dropped))
-    finite = bool(np.isfinite(found.values).all()) and len(counted) > 0
     failed = sum(c.method_failed + c.baseline_failed for c in comparisons)
     return MacroAverage(
         method=pairs[0].method,
@@ -140,9 +138,8 @@ def average(
         wins=sum(c.difference > 0 for c in comparisons),
         losses=sum(c.difference < 0 for c in comparisons),
         **inference(
-            found.values,
+            pairs[0].in_plan(found.seeds, found.values),
             found.estimate,
-            sign_flip(found.values) if finite else UNKNOWN,
             rule,
             failed=failed + len(found.dropped),
         ),

@@ -33,6 +33,7 @@ class Pairs:
         unpaired: planned seeds that only one arm has.
         unplanned: seeds outside the plan that either arm has; they take no part.
         dropped: seeds whose pair was dropped because a run of it failed.
+        plan: the planned seeds in their order.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Pairs:
     unpaired: tuple[int, ...] = ()
     unplanned: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
+    plan: tuple[int, ...] = ()
 
     @property
     def differences(self) -> Floats:
@@ -64,6 +66,19 @@ class Pairs:
     def missing(self) -> int:
         """Planned pairs of which at least one run does not exist."""
         return self.planned - len(self.seeds) - len(self.dropped)
+
+    def in_plan(self, seeds: Sequence[int], values: Floats) -> Floats:
+        """Values of some seeds in the order of the plan, NaN for a seed without one.
+
+        Args:
+            seeds: of the plan, each once.
+            values: shape (len(seeds),).
+
+        Returns:
+            Shape (planned,).
+        """
+        own = dict(zip(seeds, values, strict=True))
+        return np.array([own.get(seed, np.nan) for seed in self.plan], dtype=np.float64)
 
     def without_failed(self) -> Pairs:
         """The pairs in which neither run failed.
@@ -127,4 +142,5 @@ def pair_up(
         baseline_failed=np.array([s.failed for s in plain], dtype=np.bool_),
         unpaired=tuple(sorted(one_sided)),
         unplanned=tuple(sorted((set(method_runs) | set(baseline_runs)) - plan)),
+        plan=tuple(planned_seeds),
     )

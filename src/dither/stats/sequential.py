@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dither.stats.signflip import DRAWS, ENUMERATED, SignFlip, finite_axis, sign_flip, signed_sums
+from dither.stats.signflip import (
+    DRAWS,
+    ENUMERATED,
+    SignFlip,
+    finite_axis,
+    one_sided_p,
+    sign_flip,
+    signed_sums,
+)
 from dither.stats.spending import Spending
 
 # Fixed, so that the same scores give the same p anywhere. Added pairs leave the signs of earlier ones.
@@ -32,7 +41,7 @@ class Signs:
 
     enumerated: int = ENUMERATED
     draws: int = DRAWS
-    most: float = 0.5
+    most: float = 0.1
 
 
 def sequential_flip(
@@ -50,6 +59,9 @@ def sequential_flip(
     a look is there for the next. p is the least α at which the observed signs are rejected at this or an
     earlier look, so P(p <= α) <= α · share_K under the null hypothesis of `sign_flip`, whatever the looks
     in between. For a single look it is that test's p over the share.
+
+    Early looks reject at levels up to one tenth alone, which is all that is tested at; a p above that may be
+    larger than the least level.
 
     At most 20 untied pairs are enumerated. Beyond, 99,999 sign vectors are drawn with a fixed seed, the
     observed one counts among them, and looks at 20 pairs or fewer stay exact.
@@ -87,18 +99,33 @@ def sequential_flip(
             f"the last look is at {spending.seeds[-1]} differences, but there are {values.size}; a seed that "
             "takes no part is a difference of 0"
         )
-    if spending.plain and not one_sided and signs is None:
-        return sign_flip(values)
-    counting = signs or Signs()
     untied = values[values != 0]
     if not untied.size:
         return SignFlip(p=1.0, floor=1.0, exact=True, untied=0)
     # How many untied pairs each look saw.
-    sizes = [int((values[:seeds] != 0).sum()) for seeds in spending.seeds]
-    exact = untied.size <= counting.enumerated
-    history = _History(untied, sizes, spending.shares, one_sided, counting)
+    sizes = tuple(int((values[:seeds] != 0).sum()) for seeds in spending.seeds)
+    if len(sizes) == 1 and signs is None:
+        return _single(untied, spending.share, one_sided=one_sided)
+    return _tested(untied.tobytes(), sizes, spending.shares, one_sided, signs or Signs())
+
+
+def _single(untied: Floats, share: float, *, one_sided: bool) -> SignFlip:
+    """A single look: the plain test, of which only a part of the level may be spent."""
+    plain = sign_flip(untied)
+    p, floor = (one_sided_p(untied), plain.floor / 2) if one_sided else (plain.p, plain.floor)
+    return replace(plain, p=min(1.0, p / share), floor=min(1.0, floor / share))
+
+
+@lru_cache(maxsize=4096)
+def _tested(
+    untied: bytes, sizes: tuple[int, ...], shares: tuple[float, ...], one_sided: bool, signs: Signs
+) -> SignFlip:
+    """The test, remembered: tables, pages and pictures of one folder ask for the same ones."""
+    values = np.frombuffer(untied)
+    exact = values.size <= signs.enumerated
+    history = _History(values, sizes, shares, one_sided, signs)
     p, floor = _enumerated(history) if exact else _drawn(history)
-    return SignFlip(p=p, floor=floor, exact=exact, untied=int(untied.size))
+    return SignFlip(p=p, floor=floor, exact=exact, untied=int(values.size))
 
 
 @dataclass(frozen=True)
@@ -106,7 +133,7 @@ class _History:
     """Untied differences, how many of them each look saw, and what it may have spent by then."""
 
     values: Floats
-    sizes: list[int]
+    sizes: tuple[int, ...]
     shares: tuple[float, ...]
     one_sided: bool
     signs: Signs

@@ -103,13 +103,14 @@ def spent(history: Iterable[LookedAt]) -> Spending:
                          seeds of m: the added part times (n/m)³
 
     A number of seeds that was looked at before tells nothing new. A look at fewer seeds than an earlier one
-    (tasks or methods came later) is a peek of its plan.
+    (tasks or methods came later) is a peek of its plan, and the earlier one has no results yet: it is left
+    out.
 
     Args:
         history: the looks in the order in which they happened, the present one last.
 
     Returns:
-        The looks by rising number of seeds, up to the greatest that was looked at.
+        The looks by rising number of seeds, up to the present one.
 
     Raises:
         ValueError: there is no look.
@@ -129,12 +130,14 @@ def spent(history: Iterable[LookedAt]) -> Spending:
         Kim & DeMets (1987), doi 10.2307/2336029 (powers of the share of the data).
     """
     shares: dict[int, float] = {}
+    present = 0
     base, floor, budget = (
         0,
         0.0,
         1.0,
     )  # seeds at the last verdict; what was spent by then; what is left to spend
     for look in history:
+        present = look.seeds
         power = 1 if look.until_resolved else 3
         if look.seeds in shares and look.seeds < look.planned:
             continue
@@ -146,7 +149,7 @@ def spent(history: Iterable[LookedAt]) -> Spending:
         if look.seeds == look.planned:
             base, floor, budget = look.seeds, floor + budget, budget / 2
     rising, most = {}, 0.0
-    for seeds in sorted(shares):
+    for seeds in sorted(number for number in shares if number <= present):
         most = rising[seeds] = max(most, shares[seeds])
     return Spending(tuple(rising), tuple(rising.values()))
 
@@ -155,7 +158,7 @@ def looks_until_resolved(most: int, alpha: float, tests: int = 1) -> tuple[int, 
     """Where a comparison that runs until resolved is looked at: at every second seed, once they can tell.
 
     With all differences on one side, a first look at n seeds has p = 2^(1−n) · N/n, which must be below
-    alpha / tests. The last look is at N.
+    alpha / tests. The last look is at N, and the others are an even number of seeds before it.
 
     Args:
         most: N, the declared maximum of seeds, >= 1.
@@ -168,8 +171,8 @@ def looks_until_resolved(most: int, alpha: float, tests: int = 1) -> tuple[int, 
     Example:
         >>> looks_until_resolved(24, 0.05)
         (8, 10, 12, 14, 16, 18, 20, 22, 24)
-        >>> looks_until_resolved(9, 0.05, tests=3), looks_until_resolved(5, 0.05)
-        ((8, 9), ())
+        >>> looks_until_resolved(11, 0.05, tests=3), looks_until_resolved(5, 0.05)
+        ((9, 11), ())
     """
-    able = [n for n in range(1, most + 1) if 2.0 ** (1 - n) * most / n < alpha / tests]
-    return tuple(sorted({*able[::2], most})) if able else ()
+    able = (n for n in range(1, most + 1) if 2.0 ** (1 - n) * most / n < alpha / tests)
+    return tuple(n for n in able if (most - n) % 2 == 0)

@@ -14,10 +14,10 @@ def decide(effect: Effect, rule: Rule) -> Verdict:
     """Decide one comparison, Holm-adjusted and at the level of the look.
 
     In this order: no verdict while runs or scores are missing; identical scores; *resolved* when the adjusted
-    sign-flip p is below the level and the printed interval excludes 0; *no difference above the margin* when
-    no run failed and the adjusted p of equivalence is below the level; *cannot reach* when no outcome of so
-    few pairs could have been resolved; else *not resolved*, with what the design can detect, and with the
-    half of the evidence that was short when p and interval disagree.
+    sign-flip p is below alpha and the printed interval excludes 0; *no difference above the margin* when no
+    run failed and the adjusted p of equivalence is below alpha; *not resolved yet* when the plan has more
+    seeds; *cannot reach* when no outcome of so few pairs could have been resolved; else *not resolved*, with
+    what the design can detect, and with the half of the evidence that was short when p and interval disagree.
 
     Args:
         effect: the comparison, Holm-adjusted.
@@ -36,14 +36,18 @@ def decide(effect: Effect, rule: Rule) -> Verdict:
     undecided = _undecided(effect)
     if undecided:
         return undecided
-    within = effect.p_equivalence_holm < rule.level
+    within = effect.p_equivalence_holm < rule.alpha
     bound = f"no difference above {rule.margin:g} point{'s' * (rule.margin != 1)}" if within else ""
-    if effect.p_holm < rule.level and _excludes_zero(effect.interval):
+    if effect.p_holm < rule.alpha and _excludes_zero(effect.interval):
         side: Kind = "better" if effect.difference > 0 else "worse"
         verdict = Verdict(side, f"resolved: {side}" + (f", but {bound}" if within else ""))
     elif within:
         verdict = Verdict("equivalent", bound)
-    elif effect.p_holm_floor >= rule.level:
+    elif rule.present is not None and rule.interim:
+        at_most = "at most " if rule.present.until_resolved else ""
+        more = f"{rule.present.seeds} of {at_most}{rule.present.planned} planned seeds"
+        verdict = Verdict("incomplete", f"not resolved yet: {more}")
+    elif effect.p_holm_floor >= rule.alpha:
         verdict = Verdict("out of reach", f"not resolved: {_shortage(effect, rule)}")
     else:
         verdict = Verdict("not resolved", _unresolved(effect, rule))
@@ -85,11 +89,11 @@ def _shortage(effect: Effect, rule: Rule) -> str:
         f", {tied} of them tied," if tied else ""
     )
     family = f" after Holm over {effect.tests} tests" if effect.tests > 1 else ""
-    needed = pairs_to_reach(rule.level / effect.tests)
+    needed = pairs_to_reach(rule.alpha * rule.share / effect.tests)
     if needed <= effect.untied:  # then it is the number of draws that limits p
-        return f"{DRAWS + 1} drawn signs cannot reach p < {rule.level:g}{family}"
+        return f"{DRAWS + 1} drawn signs cannot reach p < {rule.alpha:g}{family}"
     untied = " untied" if tied else ""
-    return f"{having} cannot reach p < {rule.level:g}{family} (at least {needed}{untied} are needed)"
+    return f"{having} cannot reach p < {rule.alpha:g}{family} (at least {needed}{untied} are needed)"
 
 
 def _unresolved(effect: Effect, rule: Rule) -> str:
@@ -98,14 +102,14 @@ def _unresolved(effect: Effect, rule: Rule) -> str:
         design = f"; this design can detect {format_points(effect.detectable)} points"
     else:
         design = f"; these {effect.unit}s can only resolve it after other tests of the family"
-    if effect.p_holm < rule.level:
+    if effect.p_holm < rule.alpha:
         short = "includes 0" if math.isfinite(effect.interval[0]) else "cannot be formed from so few seeds"
         return f"not resolved: p = {p_text(effect.p_holm)} is low enough, but the interval {short}{design}"
     if _excludes_zero(effect.interval):
         adjusted = "Holm-adjusted p" if effect.tests > 1 else "sign-flip p"
         return (
             f"not resolved: the interval excludes 0, but the {adjusted} = {p_text(effect.p_holm)} "
-            f"is not below {rule.level:g}{design}"
+            f"is not below {rule.alpha:g}{design}"
         )
     return f"not resolved{design}"
 
@@ -129,12 +133,7 @@ def _circumstances(effect: Effect, rule: Rule) -> str:
     else:
         left_out = f"{effect.dropped} of {effect.planned} seeds lack a task, where a run failed"
     text = f"; {left_out}" if effect.dropped else ""
-    if rule.looks > 1:
-        text += (
-            f"; looked {rule.looks} times, this time at {rule.level:g}, "
-            f"error rate over all looks below {rule.overall:g}"
-        )
-    return text
+    return text + (f"; {rule.seen}, error rate over all looks below {rule.overall:g}" if rule.seen else "")
 
 
 def format_points(value: float) -> str:

@@ -1,11 +1,13 @@
 """Runs that all processes of a group make together, one after the other."""
 
+import itertools
 import logging
 import os
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from dither.bench.executors import KEPT, RunError
 from dither.bench.executors.worker import be_quiet
@@ -14,23 +16,33 @@ from dither.bench.runs.request import RunRequest
 from dither.bench.runs.run import BrokenRun, run_together
 from dither.results import RunResult
 
-_RUNS = "runs"
+_RUN = "run"
+_LONG = timedelta(days=1)  # the first process scores and records alone; the launcher ends who waits in vain
 
 
 def run_in_group(requests: Sequence[RunRequest], group: Group) -> Generator[RunResult, None, None]:
     """Make runs together with the other processes, which are in `follow`; for the first process.
 
     Args:
-        requests: the runs, made in this order; they may be none, and the others end then, too.
+        requests: the runs, made in this order; they may be none. When there are no more, or this is closed
+            before, the others end, too.
         group: of this process.
 
     Raises:
         RunError: a run raised an error here, or another process was lost; the message names the run.
     """
     _end_with_launcher()
-    group.tell(_RUNS, [[one.spec.id for one in request.runs] for request in requests])
-    for request in requests:
-        yield from _made(request)
+    number = 0
+    try:
+        for number, request in enumerate(requests, start=1):
+            group.tell(f"{_RUN} {number}", [one.spec.id for one in request.runs])
+            yield from _made(request)
+    except RunError:
+        raise  # the launcher ends all
+    except BaseException:
+        group.tell(f"{_RUN} {number + 1}", None)
+        raise
+    group.tell(f"{_RUN} {number + 1}", None)
 
 
 def follow(requests: Iterable[RunRequest], group: Group) -> None:
@@ -46,7 +58,10 @@ def follow(requests: Iterable[RunRequest], group: Group) -> None:
     _end_with_launcher()
     _be_silent()
     planned = {request.spec.id: request for request in requests}
-    for run_ids in group.told(_RUNS):
+    for number in itertools.count(1):
+        run_ids = group.told(f"{_RUN} {number}", wait=_LONG)
+        if run_ids is None:
+            return
         for run_id in run_ids:
             if run_id not in planned:
                 raise RunError(

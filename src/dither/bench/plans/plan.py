@@ -43,6 +43,7 @@ class Plan:
         data_dir: folder of local data, or None for the Hub.
         processes: that make each run together.
         batches: of train rows on which every run's sensitivities are measured at its end; 0 measures nothing.
+        max_seeds: the number of seeds, where runs end once everything is decided; None for all of them.
     """
 
     source: ModelSource
@@ -56,6 +57,7 @@ class Plan:
     data_dir: str | None = None
     processes: int = 1
     batches: int = 0
+    max_seeds: int | None = None
 
     @classmethod
     def create(
@@ -145,6 +147,7 @@ class Plan:
             seeds=self.seeds,
             margin=margin,
             processes=self.processes,
+            max_seeds=self.max_seeds,
         )
 
     def _planned_methods(self) -> dict[str, dict[str, Any]]:

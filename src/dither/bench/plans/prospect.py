@@ -11,11 +11,15 @@ from pathlib import Path
 from dither.bench.compare import BASELINE, look
 from dither.bench.controls import is_repeat
 from dither.bench.experiments.reproduction import comparable
+from dither.bench.looks import history
 from dither.bench.plans.plan import Plan
 from dither.bench.tasks.variations import by_variation
-from dither.results import Ledger, Look, count_looks
+from dither.results import Ledger
+from dither.stats import LookedAt
 from dither.stats.design import Detectable, detectable
 from dither.stats.rule import Rule
+from dither.stats.spending import looks_until_resolved
+from dither.stats.stopping import Ending, ending, smallest_effect
 
 _FEWEST = 3  # pairs that an estimate of their spread needs
 
@@ -26,6 +30,25 @@ class Spread:
 
     sd: float
     source: str
+
+
+SHOWN_EFFECTS = (0.5, 1.0, 1.5)
+"""Effects over all tasks of which it is said how a plan ends, in standard deviations."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """How a plan ends whose runs end once every primary test is decided; for one test at its share of alpha.
+
+    Attributes:
+        looks: numbers of complete seeds; empty where so few seeds resolve nothing.
+        smallest: the effect that is resolved four times out of five, in standard deviations.
+        endings: effect in standard deviations -> how often it is resolved, and after how many seeds.
+    """
+
+    looks: tuple[int, ...]
+    smallest: float
+    endings: Mapping[float, Ending]
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,7 @@ class Prospect:
         points: task -> points, where its spread is known.
         macro: points over the tasks that are averaged together, where all spreads are known, else None.
         groups: how many such averages a method has: one, or one for each variation of its tasks.
+        stopping: where runs end once everything is decided; None for a plan of fixed seeds.
     """
 
     pairs: int
@@ -49,10 +73,16 @@ class Prospect:
     points: Mapping[str, float]
     macro: float | None
     groups: int
+    stopping: Stopping | None = None
 
 
 def prospect(
-    tasks: Sequence[str], methods: Sequence[str], pairs: int, out: str | Path | None = None
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    pairs: int,
+    out: str | Path | None = None,
+    *,
+    until_resolved: bool = False,
 ) -> Prospect | None:
     """The smallest effects of a plan; None where it compares nothing.
 
@@ -64,6 +94,7 @@ def prospect(
         methods: all arms.
         pairs: seeds.
         out: the plan's folder, which need not be there.
+        until_resolved: runs end once everything is decided, and `pairs` is their maximum.
 
     Example:
         >>> found = prospect(["glue/rte", "glue/mrpc"], ["none", "noisytune"], 5)
@@ -73,16 +104,25 @@ def prospect(
     others = len([name for name in methods if name != BASELINE and not is_repeat(name)])
     if not others:
         return None
-    own, looks = _recorded(out, pairs) if out is not None else ({}, 1)
+    own, before = _recorded(out) if out is not None else ({}, ())
+    rule = Rule(looks=(*before, LookedAt(pairs, pairs, until_resolved=until_resolved)))
     spreads = {name: own.get(name) or _reported(name) for name in tasks}
     known = {name: spread for name, spread in spreads.items() if spread is not None}
     groups = tuple(by_variation(tasks).values())
-    design = partial(detectable, pairs=pairs, methods=others, rule=Rule(looks=looks), groups=groups)
+    design = partial(detectable, pairs=pairs, methods=others, rule=rule, groups=groups)
     in_sd = design(dict.fromkeys(tasks, 1.0))
     sds = {name: spread.sd for name, spread in known.items()}
     whole = design(sds).macro if len(sds) == len(tasks) else None
     points = {name: sd * in_sd.tasks[name] for name, sd in sds.items() if sd > 0}
-    return Prospect(pairs, others, in_sd, known, points, whole, len(groups))
+    stopping = _stopping(pairs, rule.alpha, others * len(groups)) if until_resolved else None
+    return Prospect(pairs, others, in_sd, known, points, whole, len(groups), stopping)
+
+
+def _stopping(most: int, alpha: float, tests: int) -> Stopping:
+    at = looks_until_resolved(most, alpha, tests)
+    looks = [LookedAt(seeds, most, until_resolved=True) for seeds in at or (most,)]
+    endings = {effect: ending(effect, looks, alpha / tests) for effect in SHOWN_EFFECTS}
+    return Stopping(at, smallest_effect(looks, alpha / tests), endings)
 
 
 def finished_runs(plan: Plan, out: str | Path | None, kind: str, margin: float | None) -> list[str]:
@@ -98,12 +138,12 @@ def finished_runs(plan: Plan, out: str | Path | None, kind: str, margin: float |
         return ledger.finished_ids()
 
 
-def _recorded(out: str | Path, planned: int) -> tuple[dict[str, Spread], int]:
-    """Spreads from the runs of a folder, and the number of looks when this plan is looked at."""
+def _recorded(out: str | Path) -> tuple[dict[str, Spread], tuple[LookedAt, ...]]:
+    """Spreads from the runs of a folder, and the looks at them so far."""
     if not Ledger.exists(out):
-        return {}, 1
+        return {}, ()
     with Ledger.read(out) as ledger:
-        looks = count_looks([*ledger.looks, Look("", planned, runs=len(ledger))])
+        looks = history(ledger)
         if not len(ledger) or BASELINE not in ledger.experiment.methods:
             return {}, looks
     squares: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
