@@ -135,8 +135,8 @@ def test_the_others_make_the_trainings_that_the_first_one_names(films, tmp_path,
     plan = Plan.create([str(films[0]), str(twin)], str(films[1]), {"none": {}}, [0, 1])
     requests = list(plan.requests())
     (shared,) = [one for one in plan.trainings() if one.spec.seed == 1]
-    asked = [[one.spec.id for one in shared.runs], [requests[1].spec.id]]
-    monkeypatch.setattr(Group, "told", lambda self, topic: asked)
+    asked = {"run 1": [one.spec.id for one in shared.runs], "run 2": [requests[1].spec.id], "run 3": None}
+    monkeypatch.setattr(Group, "told", lambda self, topic, wait: asked[topic])
     for name in ("_be_silent", "_end_with_launcher"):  # pytest does neither
         monkeypatch.setattr(executor, name, lambda: None)
     made: list[str] = []
