@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from dosed_models import Batch, batches, builtin, load, stsb, unchanged
 
 import dither
+from dither.core.hidden_states import HiddenStates
 from dither.dose import DoseMeter
 from dither.methods.settings import resolved
 
@@ -33,6 +35,24 @@ def test_the_built_in_model() -> None:
         small, large = (meter.dose(dither.NoisyTune(noise_lambda=one)).d for one in (0.05, 0.15))
     assert large / small == pytest.approx(3.0, rel=0.03)
     assert holds(model, rows[:8], rows[8:16], rows[16:], "pats") > 0.15
+
+
+@pytest.mark.parametrize("name", ["pats", "pats-magnitude"])
+def test_it_is_what_a_whole_run_adds_where_nothing_else_moves_the_weights(name: str) -> None:
+    model, rows = builtin(512)
+    method = dither.create_method(name)
+    expected = DoseMeter(model, rows[:8], sensitivity_batches=rows[8:16]).dose(method).d
+    states = HiddenStates(model, rows[:8])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-12)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=32)
+    handle = dither.attach(method, optimizer, model.eval(), total_steps=32, schedule=schedule)
+    for step in range(32):
+        optimizer.zero_grad()
+        model(**rows[16 + step % 16]).loss.backward()
+        optimizer.step()
+        schedule.step()
+    handle.detach()
+    assert states.displacement() == pytest.approx(expected, rel=0.2)
 
 
 def test_a_decoder_and_the_side_of_its_padding(stories_dir: Any, test_data: Any) -> None:
