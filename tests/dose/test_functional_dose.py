@@ -155,6 +155,12 @@ class Silent(Encoder):
         return super().forward(input_ids) | {"loss": None}
 
 
+class Open(Encoder):
+    def forward(self, input_ids: torch.Tensor, labels: Any = None) -> dict[str, Any]:
+        output = super().forward(input_ids, labels)
+        return output | {"last_hidden_state": output["last_hidden_state"].atanh()}  # not finite at 1
+
+
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (dither.PATS(), {"sensitivity_batches": LABELLED[:1]}, r"over 1 steps; .* give two batches at least"),
     (dither.PATS(), {"sensitivity_batches": []}, r"sensitivity_batches is empty; give batches of the train"),
@@ -164,7 +170,11 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
         {},
         r"'matched', which is no number .* found = dither\.match_dose\(",
     ),
-    (dither.NoisyTune(noise_lambda=1e39), {}, r"noisytune at noise_lambda 1e\+39 .* take a smaller one"),
+    (
+        dither.NoisyTune(noise_lambda=99),
+        {"model": Open()},
+        r"noisytune at noise_lambda 99.* take a smaller one",
+    ),
     (dither.NoisyTune(), {"draws": 0}, r"draws is 0; it must be a whole number >= 1"),
     (dither.NoisyTune(), {"seed": -1}, r"seed is -1"),
     (dither.NoisyTune(exclude="tabel"), {}, r"exclude='tabel' fits none"),
