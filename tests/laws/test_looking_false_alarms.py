@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dither.stats import holm
+from dither.stats import Rule, holm
 from dither.stats.boundaries import nominal_level
+from dither.stats.comparison import inference
+from dither.stats.intervals import mean_estimate
 from dither.stats.sequential import Signs, sequential_flip
 from dither.stats.spending import LookedAt, Spending, spent
 
@@ -134,6 +136,22 @@ def test_the_intervals_of_all_looks_cover_together(looks):
         t = part.mean(axis=1) / (part.std(axis=1, ddof=1) / math.sqrt(n))
         missed = missed | (np.abs(t) > special.stdtrit(n - 1, 1 - level / 2))
     assert 0.93 * bound < missed.mean() < bound + slack(bound, trials)
+
+
+@pytest.mark.parametrize("law", ["normal", "ties"])
+def test_equivalence_at_any_look_is_claimed_in_five_percent_at_the_margin(law):
+    """The true difference is the margin itself: "no difference above it" is false at any of four looks."""
+    trials, looks = 600, tuple(LookedAt(n, 12, until_resolved=True) for n in (6, 8, 10, 12))
+    samples, claimed = 2.0 + sample(law, trials, 12, np.random.default_rng(10)), np.zeros(trials, dtype=bool)
+    for at, look in enumerate(looks, start=1):
+        rule = Rule(margin=2.0, looks=looks[:at])
+        for one in range(trials):
+            part = samples[one, : look.seeds]
+            estimate = mean_estimate(part)
+            if estimate.se > 0 and estimate.value + 1.5 * estimate.se < 2.0:  # else no level of interest
+                claimed[one] |= inference(part, estimate, rule, failed=0)["p_equivalence"] < ALPHA
+    assert claimed.mean() < ALPHA + slack(ALPHA, trials)
+    assert claimed.mean() > 0.02
 
 
 def test_five_percent_at_every_look_would_claim_far_more():

@@ -181,7 +181,7 @@ def add_watch(parser: argparse.ArgumentParser, *, effects: bool = True) -> None:
             "--peek",
             action="store_true",
             help="with --watch, show the differences so far when 2, 4, 8, ... seeds are complete; each time "
-            "counts as a look, which halves the level of the verdict",
+            "counts as a look, which spends a part of the error rate",
         )
 
 

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peek",
         action="store_true",
-        help="show effects before all planned runs are there; a look that lowers the level of the verdict",
+        help="show effects before all planned runs are there; a look that spends a part of the error rate",
     )
 
 

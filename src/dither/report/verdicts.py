@@ -75,7 +75,7 @@ def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
         figures=(*figures, *([outcomes(analysis)] if methods else [])),
         tables=tuple(table for table in (surer(analysis), *tables) if table and table.rows),
         notes=(
-            "Seeds that are added after a look are a second look, at a lower level.",
+            "Seeds that are added after a verdict are tested again, with half of the error rate to spend.",
             *analysis.notes,
         ),
     )
