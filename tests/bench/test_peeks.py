@@ -77,9 +77,9 @@ def test_the_verdict_is_at_the_level_that_the_peeks_have_left(tmp_path):
 
 def test_a_plan_is_told_what_the_peeks_cost(tmp_path):
     add(tmp_path, *[(arm, seed) for seed in range(8) for arm in ("none", "pats")], seeds=9)
-    before = prospect(["a"], ["none", "pats"], 9, tmp_path).in_sd.tasks["a"]
+    before = prospect(["a"], ["none", "pats"], range(9), tmp_path).in_sd.tasks["a"]
     look(tmp_path, peek=True)
-    assert prospect(["a"], ["none", "pats"], 9, tmp_path).in_sd.tasks["a"] > before
+    assert prospect(["a"], ["none", "pats"], range(9), tmp_path).in_sd.tasks["a"] > before
 
 
 def test_a_state_without_a_pair_shows_no_effect_and_is_no_look(tmp_path):
@@ -161,3 +161,29 @@ def test_a_peek_at_what_cannot_be_written_says_so(tmp_path, monkeypatch):
 def test_a_look_from_another_program_is_refused(tmp_path):
     with pytest.raises(LedgerError, match="Entry 1 is no Look: it has the unknown glance"):
         Look.from_document({"when": "x", "planned": 1, "runs": 1, "glance": True}, "Entry 1")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "margin", "told"), [(("a", "b"), None, True), (("a",), 1.0, True), (("a",), None, False)]
+)
+def test_verdicts_that_were_read_by_older_rules_are_told(tmp_path, tasks, margin, told):
+    folder = Experiment(
+        kind="compare",
+        tasks=dict.fromkeys(tasks, TASK),
+        methods={"none": {}, "pats": {}},
+        train_settings={},
+        seeds=(0,),
+        margin=margin,
+        **FIXED,
+    )
+    with Ledger.create_or_resume(tmp_path, folder) as ledger:
+        for task in tasks:
+            for method, seed in PAIR:
+                row = made(method, seed, 60.0)
+                ledger.add(replace(row, spec=replace(row.spec, task=task)))
+    assert look(tmp_path).warnings == ()
+    assert look(tmp_path).warnings == ()  # the look that is recorded now is by the rules of now
+    with Ledger.resume(tmp_path) as ledger, ledger._writing() as journal:
+        journal.append("look", "2", '{"when":"2026-01-31T12:00:00+00:00","planned":1,"runs":2}')
+    texts = look(tmp_path).warnings
+    assert [text.startswith("verdicts were read here by older rules") for text in texts] == [True] * told

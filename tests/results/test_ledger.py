@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 from results_samples import TASK, closed_ledger, experiment, failed, files, result, spec, sql
 
-from dither.results import Ledger, LedgerError, Look
+from dither.results import STATISTICS, Ledger, LedgerError, Look
 from dither.results.journal import Journal
 
 ONE_FILE = ["ledger.sqlite"]
@@ -130,7 +130,7 @@ def test_a_closed_writer_says_so(tmp_path):
 def test_looks_are_counted_with_the_plan_of_their_time(tmp_path):
     when = "2026-01-31T12:00:00+00:00"
     with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1))) as ledger:
-        assert ledger.record_look(when=when) == Look(when, planned=2, runs=0)
+        assert ledger.record_look(when=when) == Look(when, 2, runs=0, statistics=STATISTICS)
         ledger.add(result())
     with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1, 2))) as ledger:
         ledger.record_look()
@@ -140,7 +140,7 @@ def test_looks_are_counted_with_the_plan_of_their_time(tmp_path):
     assert [(look.planned, look.runs) for look in looks] == [(2, 0), (3, 1)]
 
 
-def test_a_peek_says_that_it_is_one_and_other_looks_are_as_they_were(tmp_path):
+def test_a_peek_says_that_it_is_one(tmp_path):
     with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1))) as ledger:
         assert ledger.record_look(peek=True, complete=1).complete == 1
         ledger.record_look()
@@ -151,7 +151,15 @@ def test_a_peek_says_that_it_is_one_and_other_looks_are_as_they_were(tmp_path):
         (False, 8, 24),
     ]
     bodies = sql(tmp_path / "ledger.sqlite", "SELECT body FROM journal WHERE kind = 'look' ORDER BY n")
-    assert [len(json.loads(body)) for (body,) in bodies] == [5, 3, 5]  # an older dither reads the second
+    assert [len(json.loads(body)) for (body,) in bodies] == [6, 4, 6]
+
+
+def test_a_look_says_by_which_rules_verdicts_were_made(tmp_path):
+    with Ledger.create_or_resume(tmp_path, experiment(seeds=(0, 1))) as ledger:
+        ledger.record_look()
+        with ledger._writing() as journal:
+            journal.append("look", "2", '{"when":"2026-01-31T12:00:00+00:00","planned":2,"runs":0}')
+    assert [one.statistics for one in Ledger.read(tmp_path).looks] == [STATISTICS, 1]
 
 
 def test_starts_are_kept_with_what_was_typed(tmp_path):

@@ -17,7 +17,7 @@ from dither.bench.looks import (
     whole_seeds,
 )
 from dither.bench.tasks.variations import by_variation
-from dither.results import Experiment, Ledger, LedgerBusyError, LedgerError, RunResult
+from dither.results import STATISTICS, Experiment, Ledger, LedgerBusyError, LedgerError, Look, RunResult
 from dither.results.environments import differences
 from dither.stats import Analysis, LookedAt, Score, analyse
 
@@ -164,7 +164,8 @@ def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, _NewLook | None]:
     seeds = experiment.seeds[: last.seeds]
     analysis = _analysis(scores, experiment, BASELINE, list(experiment.methods), seeds=seeds, looks=looks)
     same, other = determinism(results, BASELINE)
-    warnings = (*other, *retrained(results), *differences(results), *failures(results), *waiting)
+    notes = (*_older_rules(ledger.looks, analysis), *retrained(results), *differences(results))
+    warnings = (*other, *notes, *failures(results), *waiting)
     controls = (*same, *other_seeds(analysis))
     complete = now is not None and (
         now.seeds == now.planned or (experiment.until_resolved and is_decided(analysis))
@@ -195,6 +196,19 @@ def _of_look(
     runs = "1 run of a later seed is" if left == 1 else f"{left} runs of later seeds are"
     first = "the first seed" if now.seeds == 1 else f"the first {now.seeds} seeds"
     return seen, (f"{runs} not shown: this look sees {first} of the plan, of which all runs are there",)
+
+
+def _older_rules(looks: Sequence[Look], analysis: Analysis) -> tuple[str, ...]:
+    """That verdicts were seen which the rules of today may not give; nothing where both give the same."""
+    averaged = any(len(row.tasks) > 1 for row in analysis.all_runs.macros)
+    faults = ["took the tasks of a seed for independent, which claims too much"] if averaged else []
+    faults += ["tested equivalence by t alone"] if analysis.rule.margin else []
+    if not faults or all(each.statistics >= STATISTICS for each in looks):
+        return ()
+    return (
+        f"verdicts were read here by older rules: those {' and '.join(faults)}; everything is computed anew, "
+        "so verdicts may differ from those that were read",
+    )
 
 
 def _record(out: str | Path, look: _NewLook) -> tuple[str, ...]:

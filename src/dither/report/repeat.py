@@ -9,7 +9,7 @@ from typing import Any
 from dither.methods.registry import available_methods
 from dither.report.content import Column, Section, Table
 from dither.report.findings import family_size
-from dither.results import Experiment, Extension, Look, RunResult, Start
+from dither.results import STATISTICS, Experiment, Extension, Look, RunResult, Start
 from dither.results.environments import leaves
 from dither.stats import Analysis
 from dither.stats.formats import seed_ranges
@@ -150,7 +150,12 @@ def _environments(results: Sequence[RunResult]) -> Iterable[Mapping[str, Any]]:
 def _history(provenance: Provenance) -> Iterable[Mapping[str, Any]]:
     rows = [(each.when, f"started with dither {each.version}: {each.command}") for each in provenance.starts]
     rows += [
-        (each.when, f"{'peeked' if each.peek else 'looked'} at {_seen(each)}") for each in provenance.looks
+        (
+            each.when,
+            f"{'peeked' if each.peek else 'looked'} at {_seen(each)}"
+            + (" (verdicts by older rules)" if each.statistics < STATISTICS else ""),
+        )
+        for each in provenance.looks
     ]
     for each in provenance.extensions:
         added = {"tasks": each.tasks, "methods": each.methods, "seeds": each.seeds}

@@ -31,7 +31,7 @@ Example:
 """
 
 from dither.results.errors import LedgerBusyError, LedgerError
-from dither.results.experiment import MULTILINGUAL, Experiment, Extension, Look
+from dither.results.experiment import MULTILINGUAL, STATISTICS, Experiment, Extension, Look
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec, count_trainings
 from dither.results.starts import Start
@@ -39,6 +39,7 @@ from dither.results.storage import make_folder
 
 __all__ = [
     "MULTILINGUAL",
+    "STATISTICS",
     "Experiment",
     "Extension",
     "Ledger",

@@ -14,6 +14,8 @@ from dither.results.runs import RunSpec, without_one_process
 _FIXED = ("kind", "model_digest", "threads", "processes", "dtype", "recipe_version")
 MULTILINGUAL = "multilingual"
 """Under this name stand a method's settings that differ on tasks of several languages, if there are such."""
+STATISTICS = 2
+"""Version of the rules of verdicts: since 2 the seed is the unit of the average over tasks as well."""
 _TASK_KEYS = ("task_digest", "data_digest")
 _ROWS = "rows"
 
@@ -195,6 +197,7 @@ class Look:
         complete: how many seeds were seen, of which all runs were there; None for all planned ones, and for a
             peek of a dither that did not store it.
         most: the declared maximum of seeds, where runs end once everything is decided; else None.
+        statistics: version of the rules by which the verdicts were made that were seen; see `STATISTICS`.
     """
 
     when: str
@@ -203,20 +206,21 @@ class Look:
     peek: bool = False
     complete: int | None = None
     most: int | None = None
+    statistics: int = 1
 
     def document(self) -> dict[str, Any]:
         """Return the look as a dict of JSON values, without what goes without saying.
 
-        So a look at a whole plan stays readable for a dither that knows no others, and those, which such a
-        dither would not count, are an error there.
+        Looks that an older dither would not count, or at verdicts that it would make by other rules, are an
+        error there.
         """
-        usual = {"peek": False, "complete": None, "most": None}
+        usual = {"peek": False, "complete": None, "most": None, "statistics": 1}
         return {key: value for key, value in asdict(self).items() if key not in usual or value != usual[key]}
 
     @classmethod
     def from_document(cls, document: Any, where: str) -> Look:
         """Return the look of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional=("peek", "complete", "most")))
+        return cls(**cj.keywords(cls, document, where, optional=("peek", "complete", "most", "statistics")))
 
 
 @dataclass(frozen=True)

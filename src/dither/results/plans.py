@@ -10,7 +10,7 @@ from typing import Any
 from dither.results import archive
 from dither.results import canonical_json as cj
 from dither.results.errors import LedgerError
-from dither.results.experiment import Experiment, Extension, Look
+from dither.results.experiment import STATISTICS, Experiment, Extension, Look
 from dither.results.journal import Journal
 from dither.results.runs import check_time
 
@@ -76,7 +76,7 @@ def record_look(
 ) -> Look:
     """Record a look now, or at `when`, and return it."""
     stamp, planned = now() if when is None else check_time(when, "when"), len(current(journal).seeds)
-    look = Look(stamp, planned, len(archive.index(journal)), peek, complete, most)
+    look = Look(stamp, planned, len(archive.index(journal)), peek, complete, most, STATISTICS)
     journal.append(_LOOK, str(len(looks(journal)) + 1), cj.encode(look.document()))
     return look
 
