@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -112,3 +113,28 @@ def test_the_settings_of_a_variation_stand_below_its_name():
     rows = [dict(row) for row in figure.table.rows]
     svg = vl_convert.vegalite_to_svg({**figure.spec, "width": 400, "datasets": {"rows": rows}})
     assert all(f">{line}<" in svg for line in ("pats", "beta=0.9", "beta=0.5"))
+
+
+def test_averages_without_failed_runs_have_a_table():
+    scores = [
+        replace(row, failed=(row.method, row.task, row.seed) == ("pats", "rte", 4))
+        for row in scores_of({"pats": WIN})
+    ]
+    analysis = analysed(scores)
+    tables = {table.id: table for table in verdicts(analysis, scores).tables}
+    (row,) = tables["averages-without-failed"].rows
+    expected = analysis.without_failed.macro("pats")
+    assert (row["difference"], row["low"], row["seeds"]) == (expected.difference, expected.interval[0], 9)
+    assert "averages-without-failed" not in {
+        table.id for table in verdicts(analysed(scores_of({"pats": WIN})), scores_of({"pats": WIN})).tables
+    }
+
+
+def test_averages_that_cancel_are_not_called_the_same_scores():
+    scores = scores_of({"pats": NOISE})
+    scores = [
+        replace(row, score=120.0 - row.score + 2 * (row.seed % 7)) if row.task == "cola" else row
+        for row in scores
+    ]
+    (found,) = findings(analysed(scores))
+    assert found.text.startswith("pats gives the very average scores of plain fine-tuning")

@@ -46,7 +46,7 @@ def print_comparison(
         console.print(curve_table(points, title, reasons, width=console.width, named=True))
         console.print()
     elif len(analysis.tasks) > 1:
-        console.print(_macro_table(analysis.all_runs.macros, reasons))
+        console.print(_macro_table(analysis.all_runs.macros, "Over all tasks (the primary answer)", reasons))
         console.print()
     console.print(_task_table(analysis.all_runs, "Task by task", reasons, console.width < WIDE))
     if (evaluations := evaluation_table(comparison.results, primary)) is not None:
@@ -62,6 +62,10 @@ def print_rest(
     analysis, narrow = comparison.analysis, console.width < WIDE
     if any(result.status == "failed" for result in comparison.results):
         console.print()
+        if any(len(row.tasks) > 1 for row in analysis.without_failed.macros):
+            title = "Over all tasks, without failed runs"
+            console.print(_macro_table(analysis.without_failed.macros, title, reasons))
+            console.print()
         console.print(_task_table(analysis.without_failed, "Without failed runs", reasons, narrow))
     console.print()
     for text in (*reasons.listed(), *analysis.notes, *comparison.controls, *comparison.warnings):
@@ -110,14 +114,15 @@ def _legend(analysis: "Analysis", narrow: bool) -> str:
     return text
 
 
-def _macro_table(macros: "Sequence[MacroAverage]", reasons: Reasons) -> "Table":
-    headings = ("method", "tasks", "difference", "interval", "p", "verdict")
-    table = new_table("Over all tasks (the primary answer)", headings)
+def _macro_table(macros: "Sequence[MacroAverage]", title: str, reasons: Reasons) -> "Table":
+    headings = ("method", "tasks", "seeds", "difference", "interval", "p", "verdict")
+    table = new_table(title, headings)
     for row in macros:
         if row.method != row.baseline:
             table.add_row(
-                row.method,
+                f"{row.method}, {row.group}" if row.group else row.method,
                 str(len(row.tasks)),
+                str(row.pairs),
                 signed(row.difference),
                 interval_text(row.interval),
                 p_text(row.p_holm),

@@ -31,6 +31,18 @@ _EFFECTS = (
     Column("why", "in full"),
 )
 
+_AVERAGES = (
+    Column("method", "method"),
+    Column("verdict", "verdict"),
+    Column("difference", "difference", "+.2f"),
+    Column("low", "from", "+.2f"),
+    Column("high", "to", "+.2f"),
+    Column("p", "p (Holm)", ".3g"),
+    Column("seeds", "seeds", "d"),
+    Column("detectable", "detectable", ".2f"),
+    Column("why", "in full"),
+)
+
 
 def outcomes(analysis: Analysis) -> Figure:
     """Wins, ties and losses of every method on every task."""
@@ -80,6 +92,32 @@ def comparisons(id: str, title: str, effects: Effects) -> Table:
     """
     rows = [_full_row(row) for row in effects.comparisons if row.method != row.baseline]
     return Table(id, title, _EFFECTS, tuple(rows))
+
+
+def averages(id: str, title: str, effects: Effects) -> Table:
+    """A row for each average over several tasks; none where each is of one task.
+
+    Args:
+        id: of the table.
+        title: likewise.
+        effects: of all runs, or without failed ones.
+    """
+    rows = [
+        {
+            "method": f"{row.method} ({row.group})" if row.group else row.method,
+            "verdict": LABELS[row.verdict.kind],
+            "difference": finite(row.difference),
+            "low": finite(row.interval[0]),
+            "high": finite(row.interval[1]),
+            "p": finite(row.p_holm),
+            "seeds": row.pairs,
+            "detectable": finite(row.detectable),
+            "why": row.verdict.text,
+        }
+        for row in effects.macros
+        if row.method != row.baseline and len(row.tasks) > 1
+    ]
+    return Table(id, title, _AVERAGES, tuple(rows))
 
 
 def _full_row(row: Comparison) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from dither.report.comparisons import comparisons, outcomes
+from dither.report.comparisons import averages, comparisons, outcomes
 from dither.report.content import Column, Figure, Section, Table
 from dither.report.findings import LABELS, baseline_name, how_to_read, surer
 from dither.report.pairs import pairs_of
@@ -66,8 +66,9 @@ def verdicts(analysis: Analysis, scores: Sequence[Score]) -> Section:
     figures = [draft.figure(shared if draft.by_task else _domain([draft])) for draft in drafts]
     tables = [comparisons("comparisons", "Task by task", analysis.all_runs)]
     if any(row.failed for row in scores):
-        title = "Task by task, without the pairs of failed runs"
-        tables.append(comparisons("without-failed", title, analysis.without_failed))
+        clean, without = analysis.without_failed, "without the pairs of failed runs"
+        tables.append(averages("averages-without-failed", f"Over all tasks, {without}", clean))
+        tables.append(comparisons("without-failed", f"Task by task, {without}", clean))
     return Section(
         id="verdict",
         title="Does it help?",
