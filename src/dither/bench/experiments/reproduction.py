@@ -48,7 +48,7 @@ class Reproduction:
         model: that it is about, a name on the Hub.
         tasks: names of tasks; below the file's folder where they are TOML files.
         methods: arms, `none` among them.
-        seeds: as `0-4`.
+        seeds: as `0-8`.
         train_fractions: of each task's train split; none for all of it.
         recipe: what all tasks train with otherwise.
         claim: what the paper says came out, in words.
