@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,9 @@ def test_the_table_and_the_json_hold_the_same_numbers(dither, films, tmp_path, s
     status, table, err = dither(*command)
     assert status == 0
     assert "[9/9] mine/films, none-again, seed 2 (" in err
-    status, out, _ = dither(*command, "--json")
+    assert err.startswith("3 seeds can resolve nothing: no p can be below 0.25, and it must be below 0.05.")
+    status, out, err = dither(*command, "--json")
+    assert err == "[9/9] runs recorded before\n"  # nothing is begun, so nothing is said
     found = strict(out)
     assert (status, found["looks"], found["methods"]) == (0, 1, ["none", "noisytune"])
     assert len(found["runs"]) == 9
@@ -77,6 +80,30 @@ def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch
     words += ["[bold]what is written[/bold]", *(("0.0039", "9/0/0") if width == "160" else ("--json has p",))]
     assert all(word in text for word in words), text
     assert max(map(len, text.splitlines())) <= int(width)
+
+
+def test_the_average_without_failed_runs_is_printed_with_its_seeds(capsys, monkeypatch):
+    """One of nine seeds lost a task: its other task still counts, so nine seeds stand behind the average."""
+    from dither.bench.compare import Comparison
+    from dither.cli.numbers import Reasons
+    from dither.cli.tables import open_console
+    from dither.cli.verdicts import print_rest
+    from dither.stats import Score, analyse
+
+    monkeypatch.setenv("COLUMNS", "160")
+    scores = [Score("none", task, seed, 60.0) for task in ("a", "b") for seed in range(9)]
+    scores += [
+        Score("pats", task, seed, 61.0 + seed % 3, failed=(task, seed) == ("a", 4))
+        for task in ("a", "b")
+        for seed in range(9)
+    ]
+    analysis = analyse(scores, planned_seeds=range(9))
+    row = analysis.without_failed.macro("pats")
+    print_rest(open_console(), Comparison(analysis, (SimpleNamespace(status="failed"),), 1, ()), Reasons())
+    text = capsys.readouterr().out
+    assert "Over all tasks, without failed runs" in text
+    assert re.search(rf"^pats +2 +9 +{re.escape(f'{row.difference:+.2f}')} ", text, re.MULTILINE)
+    assert "1 of 9 seeds lack a task, where a run failed" in text
 
 
 MISTAKES = {

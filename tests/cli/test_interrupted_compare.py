@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def started(films, out: Path) -> Iterator[subprocess.Popen[str]]:
 def wait_for_lines(process: subprocess.Popen[str], count: int) -> list[str]:
     """The next lines of progress."""
     assert process.stderr is not None
-    return [line for _ in range(count) if (line := process.stderr.readline())]
+    progress = (line for line in process.stderr if line.startswith("["))
+    return list(islice(progress, count))
 
 
 def session(leader: int) -> list[int]:

@@ -33,8 +33,9 @@ def killed_after(films, out: Path, lines: int, seconds: float) -> None:
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command(films, out), start_new_session=True, **pipes) as process:
         try:
+            progress = (line for line in process.stderr if line.startswith("["))
             for _ in range(lines):
-                process.stderr.readline()
+                next(progress, None)
             time.sleep(seconds)
             process.kill()  # the command alone: its workers must see it themselves
             process.wait()

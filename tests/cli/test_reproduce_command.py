@@ -46,6 +46,7 @@ def test_an_experiment_of_ones_own_runs_and_shows_published_beside_ours(dither, 
     command = ["reproduce", spec, "--out", tmp_path / "out"]
     status, out, err = dither(*command)
     assert status == 0
+    assert err.startswith("3 seeds can resolve nothing: ")
     assert "[9/9] mine/films, noisytune@noise_lambda=0.5, seed 2" in err
     assert "Task by task" in out
     assert re.search(

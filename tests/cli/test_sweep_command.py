@@ -41,6 +41,7 @@ def test_the_curve_and_the_json_hold_the_same_numbers(dither, films, tmp_path, s
     command = sweep(films, tmp_path, *QUICK, *GRID)
     status, table, err = dither(*command)
     assert status == 0
+    assert err.startswith("3 seeds can resolve nothing: ")
     assert "[9/9] mine/films, noisytune@noise_lambda=0.5, seed 2" in err  # 0 has no run of its own
     found = strict(dither(*command, "--json")[1])
     curve = found["sweep"]["curve"]

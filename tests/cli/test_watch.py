@@ -223,8 +223,9 @@ def test_without_a_terminal_there_are_plain_lines(dither, films, tmp_path):
         "--watch",
     )
     status, _, err = dither(*words)
-    assert (status, len(err.splitlines())) == (0, 3)
-    assert err.startswith("[0/2] runs recorded before\n[1/2] mine/films, none, seed 0 (")
+    assert (status, len(err.splitlines())) == (0, 4)
+    assert err.startswith("1 seed can resolve nothing: no p can be below 1, and it must be below 0.05.")
+    assert "\n[0/2] runs recorded before\n[1/2] mine/films, none, seed 0 (" in err
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce"])

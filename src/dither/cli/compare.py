@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.progress import watches
-    from dither.cli.runs import make_missing, plan_asked, tell_of_page
+    from dither.cli.runs import make_missing, plan_asked, tell_of_page, tell_shortage
     from dither.cli.verdicts import print_comparison
     from dither.stats import Rule
 
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_asked(args)
     if args.plan:
         return print_plan(args, plan, kind="compare")
+    tell_shortage(args, plan, kind="compare")
     effort = make_missing(args, plan, kind="compare", executor=executor)
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}

@@ -35,11 +35,12 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.group import Group
     from dither.bench.plans.plan import Plan
     from dither.bench.plans.settings import parse_seeds, parse_settings
-    from dither.cli.runs import make_missing, tell_of_page
+    from dither.cli.runs import make_missing, tell_of_page, tell_shortage
     from dither.cli.verdicts import print_comparison
 
     methods, train = parse_settings([], ("none", "noisytune", "pats"))
     plan = Plan.create(TASKS, "builtin", methods, parse_seeds(args.seeds), train_settings=train)
+    tell_shortage(args, plan, kind="compare")
     effort = make_missing(args, plan, kind="compare", executor=None)
     if Group.here().leads:
         primary = {task.name: task.primary for task in plan.tasks}

@@ -13,7 +13,7 @@ from dither.stats.formats import duration, run_counts
 if TYPE_CHECKING:
     from dither.bench.plans.estimate import Estimate
     from dither.bench.plans.plan import Plan
-    from dither.bench.plans.prospect import Prospect, Stopping
+    from dither.bench.plans.prospect import MacroProspect, Prospect, Spread, Stopping
     from dither.bench.plans.timing import Timing
 
 _HOW = (
@@ -40,7 +40,7 @@ def print_downloads(
     if not missing:
         return False
     names, until = [task.name for task in loaded], _until_resolved(args)
-    sight = prospect(names, methods, len(seeds), until_resolved=until)
+    sight = prospect(names, methods, seeds, until_resolved=until)
     if args.json:
         needs = [{"what": row.what, "bytes": row.size} for row in missing]
         print_json(standard({"downloads": needs, "detectable": None if sight is None else _sight(sight)}))
@@ -72,8 +72,8 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
     from dither.bench.plans.prospect import finished_runs, prospect
 
     recorded = finished_runs(plan, args.out, kind, args.margin)
-    names, count = [task.name for task in plan.tasks], len(plan.seeds)
-    sight = prospect(names, list(plan.methods), count, args.out, until_resolved=plan.max_seeds == count)
+    names, until = [task.name for task in plan.tasks], plan.max_seeds == len(plan.seeds)
+    sight = prospect(names, list(plan.methods), plan.seeds, args.out, until_resolved=until)
     found = estimate(plan, jobs=options.jobs(args), recorded=recorded, progress=_say)
     if args.json:
         print_json(standard(_json(plan, found, sight, notes)))
@@ -117,16 +117,18 @@ def prospect_lines(sight: "Prospect | None") -> list[str]:
     """The smallest effects that a plan can detect, in sentences."""
     if sight is None:
         return ["Plain fine-tuning alone: there is nothing to detect."]
-    each, whole = next(iter(sight.in_sd.tasks.values())), sight.in_sd.macro
+    each = next(iter(sight.in_sd.tasks.values()))
+    if sight.shortage:
+        return [sight.shortage, *(f"  {task}: {_spread(row)}" for task, row in sight.spreads.items())]
     lines = ["The smallest effects that this design resolves four times out of five, after Holm:"]
-    known = sight.macro is not None and math.isfinite(sight.macro)
-    over = f"{sight.macro:.2f} points" if known else _in_sd(whole)
-    if len(sight.in_sd.tasks) > 1:
+    if len(sight.in_sd.tasks) > sight.groups:
         where = "all tasks" if sight.groups == 1 else "the tasks of one variation"
-        lines.append(f"  over {where}: {over} (level {sight.in_sd.macro_level:.2g})")
+        lines += [
+            f"  over {where}: {_whole(row)} (level {sight.in_sd.macro_level:.2g})" for row in sight.macros
+        ]
     if math.isinf(each):
         lines.append(
-            f"  on one task: none, whatever its size: {sight.pairs} pairs cannot reach p < "
+            f"  on one task: none, whatever its size: {sight.pairs} seeds cannot reach p < "
             f"{sight.in_sd.task_level:.2g}; that takes {sight.in_sd.task_pairs} seeds"
         )
     else:
@@ -135,7 +137,7 @@ def prospect_lines(sight: "Prospect | None") -> list[str]:
     for task, spread in sight.spreads.items():
         points = sight.points.get(task, math.inf)
         size = f"{points:.1f} points" if math.isfinite(points) else "out of reach"
-        lines.append(f"  {task}: {size}; sd of the differences {spread.sd:.2f} ({spread.source})")
+        lines.append(f"  {task}: {size}; {_spread(spread)}")
     return lines
 
 
@@ -173,10 +175,20 @@ def _stopping_lines(stopping: "Stopping") -> list[str]:
     ]
 
 
-def _in_sd(value: float) -> str:
-    if math.isinf(value):
-        return "none, whatever its size: too few pairs"
-    return f"{value:.2f} standard deviations of the paired differences"
+def _spread(row: "Spread") -> str:
+    return f"sd of the differences {row.sd:.2f} ({row.source})"
+
+
+def _whole(row: "MacroProspect") -> str:
+    """The smallest average over tasks, and what it stands on."""
+    size = _in_sd(row.in_sd) if row.points is None else f"{row.points:.2f} points"
+    if row.spread is not None:
+        return f"{size}; sd of the seeds' averages {row.spread.sd:.2f} ({row.spread.source})"
+    return f"{size} if a seed's differences correlate by {row.correlation:g} over tasks"
+
+
+def _in_sd(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.2f} standard deviations of the paired differences"
 
 
 def _until_resolved(args: argparse.Namespace) -> bool:
@@ -235,8 +247,8 @@ def _sight(sight: "Prospect") -> dict[str, Any]:
         "task_level": sight.in_sd.task_level,
         "macro_level": sight.in_sd.macro_level,
         "task_in_sd": next(iter(sight.in_sd.tasks.values())),
-        "macro_in_sd": sight.in_sd.macro,
-        "macro_points": sight.macro,
+        "shortage": sight.shortage,
+        "macros": [vars(row) | {"spread": row.spread and vars(row.spread)} for row in sight.macros],
         "until_resolved": None if sight.stopping is None else _stopping(sight.stopping),
         "tasks": {
             name: {"sd": row.sd, "source": row.source, "points": sight.points.get(name)}

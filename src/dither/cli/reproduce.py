@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.plans.settings import checked_recipe, parse_seeds, parse_settings
     from dither.cli.estimates import print_downloads, print_plan
     from dither.cli.progress import watches
-    from dither.cli.runs import make_missing, plan_of, tell_of_page
+    from dither.cli.runs import make_missing, plan_of, tell_of_page, tell_shortage
     from dither.stats import Rule
 
     if args.list or args.experiment is None:
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     kind = f"reproduce {experiment.name}"
     if args.plan:
         return print_plan(args, plan, kind=kind, notes=notes)
+    tell_shortage(args, plan, kind=kind)
     effort = make_missing(args, plan, kind=kind, executor=executor)
     if Group.here().leads:
         _print(args, experiment, plan, effort)

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,6 +59,23 @@ def make_missing(
 
     with shown(args, plan, kind=kind, executor=executor) as execution:
         return make_runs(plan, args.out, margin=args.margin, kind=kind, **execution)
+
+
+def tell_shortage(args: argparse.Namespace, plan: "Plan", *, kind: str) -> None:
+    """Say before the first run when so few seeds can resolve nothing, and how many could; nothing after it.
+
+    Raises:
+        LedgerError: the folder belongs to another experiment, or is damaged.
+    """
+    from dither.bench.group import Group
+    from dither.bench.plans.prospect import finished_runs, shortage
+
+    if Group.here().leads:
+        made = set(finished_runs(plan, args.out, kind, args.margin))
+        names, until = [task.name for task in plan.tasks], plan.max_seeds is not None
+        short = shortage(names, list(plan.methods), plan.seeds, args.out, until_resolved=until)
+        if short and not made >= {request.spec.id for request in plan.requests()}:
+            print(short, file=sys.stderr, flush=True)
 
 
 def tell_of_page(args: argparse.Namespace) -> None:

@@ -135,7 +135,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
     from dither.bench.plans.settings import parse_seeds
     from dither.bench.sweeps.grid import KIND, Grid
     from dither.cli.estimates import print_downloads, print_plan
-    from dither.cli.runs import make_missing, tell_of_page
+    from dither.cli.runs import make_missing, tell_of_page, tell_shortage
     from dither.cli.sweeps import print_grid
 
     grid = Grid(method, parameters)
@@ -147,6 +147,7 @@ def _grid(args: argparse.Namespace, method: str, parameters: "tuple[Parameter, .
     plan = _plan(args, tasks, arms)
     if args.plan:
         return print_plan(args, plan, kind=KIND)
+    tell_shortage(args, plan, kind=KIND)
     effort = make_missing(args, plan, kind=KIND, executor=executor)
     if Group.here().leads:
         print_grid(look(args.out), grid, reference, effort=effort, as_json=args.json)
@@ -161,8 +162,9 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
     from dither.bench.sweeps.search import KIND, Search, check_out, run_search
     from dither.bench.sweeps.storage import require_optuna
     from dither.cli.progress import run_progress
-    from dither.cli.runs import make_missing, tell_of_page
+    from dither.cli.runs import make_missing, tell_of_page, tell_shortage
     from dither.cli.sweeps import print_search
+    from dither.results import Ledger
 
     seeds = parse_seeds(args.search_seeds or _SEARCH_SEEDS)
     check_search(method, space, args.search, seeds=parse_seeds(args.seeds), search_seeds=seeds)
@@ -173,6 +175,8 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
     held = _plan(args, search_tasks(names, plan.tasks, share), (method,), seeds=seeds)
     search = Search(held, space, args.search, share)
     check_out(args.out, plan)
+    if not Ledger.exists(args.out):
+        tell_shortage(args, plan, kind=KIND)  # of the report, before the trials
     executor = options.executor(args)
     with run_progress() as progress:
         selection = run_search(
