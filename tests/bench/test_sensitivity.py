@@ -30,7 +30,8 @@ def folder(tmp_path, monkeypatch):
     made = run(replace(next(iter(plan.requests())), batches=1))
 
     def by_hand(requests, jobs):
-        for at, request in enumerate(requests):
+        runs = [(one.spec.seed, one.spec.task, one.spec.method, one) for row in requests for one in row.runs]
+        for at, (*_, request) in enumerate(sorted(runs, key=lambda row: row[:3])):
             measured = whole([0.5, 0.7, 0.6, 0.9, 0.8][at % 5])
             yield replace(made, spec=request.spec, score=60.0 + (at * 7) % 11, measurements=measured)
 

@@ -154,8 +154,8 @@ def test_missing_data_end_with_2(dither, films, tmp_path):
 
 
 def test_a_folder_of_another_experiment_ends_with_2(dither, films, tmp_path):
-    options = (*QUICK, "--methods", "none", "--seeds", "0")
-    assert dither(*compare(films, tmp_path, *options))[0] == 0
+    options = ("--methods", "none", "--seeds", "0")
+    assert dither(*compare(films, tmp_path, *options, *QUICK))[0] == 0
     status, _, err = dither(*compare(films, tmp_path, *options, "--set", "train.epochs=2"))
     assert status == 2
     assert "holds another experiment:\n  train_settings.epochs: 1.0 there, 2.0 now" in err

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 from results_samples import failed, result, spec
 
-from dither.results import LedgerError, RunResult, RunSpec
+from dither.results import LedgerError, RunResult, RunSpec, count_trainings
 
 LATER = ("processes", "training_seed")  # they stand in no document where they say nothing
 
@@ -142,6 +142,11 @@ def test_result_comes_back_from_json_with_nan_and_infinities():
         ({"status": "failed"}, r"RunResult.failure of a failed run is None"),
         ({"score": float("nan")}, r"RunResult.score \(None if there is none\) is nan"),
         ({"constant_score": "50"}, r"RunResult.constant_score is '50'; it must be a finite number"),
+        (
+            {"training": {"id": "t", "seconds": 1.0}},
+            r"RunResult.training.runs is None; it must be an integer",
+        ),
+        ({"training": {"id": "", "runs": 1, "seconds": 1.0}}, r"RunResult.training.id is ''"),
         ({"seconds": -1.0}, r"RunResult.seconds is -1.0; it must be at least 0"),
         ({"started": "2026-01-31T12:00:00"}, r"RunResult.started is '2026-01-31T12:00:00'; it must be like"),
         ({"started": "2026-01-31T12:00:00+02:00"}, r"ISO 8601, UTC"),
@@ -177,6 +182,16 @@ def test_measurements_come_back_and_may_be_missing_in_older_results():
 def test_measurements_that_are_no_object_are_refused():
     with pytest.raises(LedgerError, match=r"RunResult\.measurements is a list; it must be a dict"):
         result(measurements=[1])
+
+
+def test_results_from_before_trainings_were_shared_come_back_with_one_each():
+    older = json.loads(result().to_json())
+    assert older.pop("training") is None
+    assert RunResult.from_json(json.dumps(older)) == result()
+    shared = {"training": {"id": "t", "runs": 2, "seconds": 3.0}}
+    later = {**shared, "started": "2026-01-31T13:00:00+00:00"}
+    runs = [result(), result(**shared), result(**shared), result(**later), result()]
+    assert count_trainings(runs) == 4, "the one that was made once more counts"
 
 
 def test_results_from_before_steps_were_timed_come_back():

@@ -129,6 +129,7 @@ def run_row(result: "RunResult") -> dict[str, Any]:
         "constant_score": result.constant_score,
         "seconds": round(result.seconds, 3),
         "step_seconds": None if result.step_seconds is None else round(result.step_seconds, 3),
+        "training": None if result.training is None else result.training["id"],
     }
 
 
