@@ -17,6 +17,7 @@ from dither.stats.tables import Comparison
 
 UNKNOWN = SignFlip(p=math.nan, floor=math.nan, exact=True, untied=0)
 """The test of differences of which one is not known."""
+_HOPELESS = 0.5  # a p at which nobody tests
 
 
 def compare(pairs: Pairs, rule: Rule, n_examples: int | None = None) -> Comparison:
@@ -117,10 +118,13 @@ def _equivalence(values: Floats, estimate: Estimate, rule: Rule) -> float:
 
     The t tests alone take the spread of the seeds seen for that of all seeds, and a rare failure may not be
     among those seen yet. Each p is adjusted for the looks: that of the sign flips is the sequential one, and
-    that of t the error rate of all looks at which it is the level of this one.
+    that of t the error rate of all looks at which it is the level of this one. Where t alone gives one half
+    or more, signs are not flipped: no verdict depends on them.
     """
     spending, margin = rule.spending(values.size), rule.margin or 0.0
+    by_t = level_reached(spending, equivalence_p(estimate, margin), one_sided=True)
+    if not by_t < _HOPELESS:
+        return by_t
     sides = (np.nan_to_num(side) for side in (values + margin, margin - values))
     flips = [sequential_flip(side, spending, one_sided=True).p for side in sides]
-    by_t = equivalence_p(estimate, margin)
-    return max(level_reached(spending, by_t, one_sided=True), *flips) if math.isfinite(by_t) else math.nan
+    return max(by_t, *flips)

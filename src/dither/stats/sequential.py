@@ -250,38 +250,49 @@ def _levels(reached: Floats, earlier: Floats, share: float, *, tolerance: float,
     Returns:
         The levels, infinite where above that.
     """
-    order = np.argsort(-reached, kind="stable")
-    reached, before = reached[order], earlier[order]
-    ends = 1 + np.flatnonzero(np.append(reached[:-1] - reached[1:] > tolerance, True))  # of equal ones
     room = share * reached.size
+    order = _greatest(reached, int(most * room), tolerance)
+    steps = reached[order[:-1]] - reached[order[1:]] > tolerance
+    ends = 1 + np.flatnonzero(np.append(steps, True))  # of equal ones
     ends = ends[: np.searchsorted(ends, most * room, side="right")]
     if not ends.size:
         return earlier
-    now = _new_levels(ends, before, room) if np.isfinite(before).any() else ends / room
-    levels = before.copy()
-    top = ends[-1]
-    levels[:top] = np.minimum(before[:top], np.repeat(now, np.diff(ends, prepend=0)))
-    levels[levels > most] = np.inf
-    out = np.empty_like(levels)
-    out[order] = levels
-    return out
+    first = order[: ends[-1]]
+    now = np.repeat(_new_levels(ends, earlier, first, room), np.diff(ends, prepend=0))
+    levels = earlier.copy()
+    levels[first] = np.minimum(earlier[first], np.where(now <= most, now, np.inf))
+    return levels
 
 
-def _new_levels(ends: NDArray[np.int64], before: Floats, room: float) -> Floats:
+def _greatest(reached: Floats, count: int, tolerance: float) -> NDArray[np.int64]:
+    """Where the greatest values stand, in falling order: one more than so many, and what equals the last."""
+    if count + 1 >= reached.size:
+        return np.argsort(-reached, kind="stable")
+    least = np.partition(reached, -count - 1)[-count - 1]
+    chosen = np.flatnonzero(reached >= least - tolerance)
+    return chosen[np.argsort(-reached[chosen], kind="stable")]
+
+
+def _new_levels(ends: NDArray[np.int64], earlier: Floats, first: NDArray[np.int64], room: float) -> Floats:
     """The least level at which the first `end` vectors, and all rejected before at that level, find room.
 
-        level = sup{α : end + #{i >= end : before_i <= α} > α · room}
+        level = sup{α : end + #{i >= end : earlier_i <= α} > α · room}
 
     It falls with `end`, so one walk down both the vectors and the levels finds all of them.
+
+    Args:
+        ends: of groups of vectors that are rejected together, rising.
+        earlier: the level from which on each vector is rejected before.
+        first: where the vectors of all groups stand, in their order.
+        room: for vectors, at level 1.
     """
-    steps = np.unique(before[np.isfinite(before)])
-    place = np.searchsorted(steps, before)  # of each vector among the steps; beyond the last where infinite
-    top = int(ends[-1])
-    waiting = np.bincount(
-        place[top:], minlength=len(steps) + 1
-    ).tolist()  # rejected before, none of the first
-    at, count = len(steps) - 1, sum(waiting[:-1])
-    places, levels, nexts = place.tolist(), steps.tolist(), [*steps.tolist(), math.inf]
+    steps, counts = np.unique(earlier[np.isfinite(earlier)], return_counts=True)
+    if not steps.size:
+        return ends / room
+    places = np.searchsorted(steps, earlier[first])  # among the steps; beyond the last where there is none
+    waiting = (np.append(counts, 0) - np.bincount(places, minlength=steps.size + 1)).tolist()
+    at, count = steps.size - 1, sum(waiting[:-1])  # of those rejected before, none of the first
+    levels, nexts, own = steps.tolist(), [*steps.tolist(), math.inf], places.tolist()
     found = [0.0] * len(ends)
     for group in range(len(ends) - 1, -1, -1):
         end = int(ends[group])
@@ -289,7 +300,7 @@ def _new_levels(ends: NDArray[np.int64], before: Floats, room: float) -> Floats:
             count -= waiting[at]
             at -= 1
         found[group] = min(nexts[at + 1], (end + count) / room)
-        for one in places[int(ends[group - 1]) if group else 0 : end]:
+        for one in own[int(ends[group - 1]) if group else 0 : end]:
             waiting[one] += 1
             if one <= at:
                 count += 1
