@@ -10,6 +10,7 @@ from dither.bench import recording
 from dither.bench.plans.prospect import prospect
 from dither.cli.estimates import prospect_lines
 from dither.results import RunResult
+from dither.stats import minimum_detectable_effect
 
 pytestmark = pytest.mark.usefixtures("in_process")
 UNTIL = ("--seeds-until", "resolved", "--max-seeds")
@@ -48,16 +49,17 @@ def test_what_cannot_be_is_told_before_a_run_starts(dither, films, tmp_path, wor
 
 def test_a_plan_says_where_it_may_end():
     tasks, methods = ["glue/rte", "glue/cola"], ["none", "pats"]
-    assert prospect(tasks, methods, 24).stopping is None
-    text = "\n".join(prospect_lines(prospect(tasks, methods, 24, until_resolved=True)))
-    assert "until resolved: tests at 8, 10, 12, 14, 16, 18, 20, 22, 24 complete seeds; four times" in text
-    assert re.search(r"they find 0\.6\d standard deviations over all tasks", text)
-    assert re.search(
-        r"ends: 0\.5 SD in 5\d % of cases, .*; 1 SD in 99 % of cases, 11\.\d seeds on average; 1", text
+    fixed, until = (prospect(tasks, methods, range(24), until_resolved=each) for each in (False, True))
+    assert fixed.stopping is None
+    assert [row.points / other.points for row, other in zip(until.macros, fixed.macros, strict=True)] == (
+        pytest.approx([until.stopping.smallest / minimum_detectable_effect(1.0, 24)] * 2)
     )
-    many = [f"m{number}" for number in range(9)]
-    none = "\n".join(prospect_lines(prospect(tasks, ["none", *many], 8, until_resolved=True)))
-    assert "until resolved: never, so few seeds resolve nothing" in none
+    assert 1.05 < until.in_sd.tasks["glue/rte"] / fixed.in_sd.tasks["glue/rte"] < 1.2
+    text = "\n".join(prospect_lines(until))
+    assert "until resolved: tests at 8, 10, 12, 14, 16, 18, 20, 22, 24 complete seeds, which end it" in text
+    assert re.search(
+        r"it: 0\.5 SD in 5\d % of cases, .*; 1 SD in 99 % of cases, 11\.\d seeds on average; 1", text
+    )
 
 
 def test_arms_that_say_the_same_end_at_the_first_test(dither, films, tmp_path, strict, monkeypatch):

@@ -57,6 +57,7 @@ def test_levels_at_the_ends():
     assert [level_reached(looks, p) for p in (0.0, 1.0, 0.9999)] == [0.0, 1.0, 1.0]
     assert level_reached(Spending((8,), (0.5,)), 0.9) == 1.0
     assert math.isnan(level_reached(looks, math.nan))
+    assert math.isnan(level_reached(Spending((8,), (0.5,)), math.nan))
     assert nominal_level(Spending((4, 5), (0.5, 0.5)), 0.05) == 0.0
 
 

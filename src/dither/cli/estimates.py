@@ -169,9 +169,8 @@ def _stopping_lines(stopping: "Stopping") -> list[str]:
         for effect, one in stopping.endings.items()
     )
     return [
-        f"  until resolved: tests at {at} complete seeds; four times out of five they find "
-        f"{stopping.smallest:.2f} standard deviations over all tasks",
-        f"  where it ends: {found}",
+        f"  until resolved: tests at {at} complete seeds, which end it: {found}; SD is that of the seeds' "
+        "average differences over tasks",
     ]
 
 

@@ -97,10 +97,10 @@ def level_reached(spending: Spending, p: float, *, one_sided: bool = False) -> f
         >>> round(level_reached(looks, nominal_level(looks, 0.03)), 6)
         0.03
     """
-    if len(spending.seeds) == 1:
-        return min(1.0, p / spending.share)
     if not 0 < p < 1:
         return p
+    if len(spending.seeds) == 1:
+        return min(1.0, p / spending.share)
 
     from scipy import optimize
 

@@ -67,11 +67,12 @@ def detectable(
     task_level, macro_level = rule.level_of(methods * len(spreads)), rule.level_of(methods * len(sets))
     points = {name: minimum_detectable_effect(sd, pairs, task_level) for name, sd in spreads.items()}
     widest = max(macro_spread([spreads[name] for name in names], correlation) for names in sets)
+    spendable = rule.alpha * rule.share / methods  # all looks together, the last one included
     return Detectable(
         task_level,
         macro_level,
-        pairs_to_reach(task_level),
-        pairs_to_reach(macro_level),
+        pairs_to_reach(spendable / len(spreads)),
+        pairs_to_reach(spendable / len(sets)),
         points,
         minimum_detectable_effect(widest, pairs, macro_level),
     )

@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from dither.bench.plans.plan import Plan
 from dither.bench.tasks.variations import by_variation
 from dither.results import Ledger
 from dither.stats import Comparison, LookedAt, MacroAverage
-from dither.stats.design import Detectable, detectable
+from dither.stats.design import Detectable, detectable, macro_spread
 from dither.stats.formats import seed_ranges
 from dither.stats.power import minimum_detectable_effect
 from dither.stats.rule import Rule
@@ -145,34 +145,50 @@ def prospect(
     known = {name: spread for name, spread in spreads.items() if spread is not None}
     design = partial(detectable, pairs=pairs, methods=others, rule=rule, groups=groups)
     in_sd = design(dict.fromkeys(tasks, 1.0))
+    if until_resolved:  # tests on single tasks are made at the same looks
+        due = looks_until_resolved(pairs, rule.alpha, others * len(groups)) or (pairs,)
+        one = smallest_effect(_until(due), rule.alpha / (others * len(tasks)))
+        in_sd = replace(in_sd, tasks=dict.fromkeys(tasks, one))
     sds = {name: spread.sd for name, spread in known.items()}
     points = {name: sd * in_sd.tasks[name] for name, sd in sds.items() if sd > 0}
+    tests = others * len(groups)
+    stopping = _stopping(pairs, rule.alpha, tests) if until_resolved else None
+
+    def detects(sd: float) -> float:
+        return stopping.smallest * sd if stopping else minimum_detectable_effect(sd, pairs, in_sd.macro_level)
+
     if set(map(frozenset, groups)) <= whole.keys():
         widest = max((whole[frozenset(names)] for names in groups), key=lambda spread: spread.sd)
-        size = minimum_detectable_effect(widest.sd, pairs, in_sd.macro_level)
-        macros = [MacroProspect(None, None, size, widest)]
+        macros = [MacroProspect(None, None, detects(widest.sd), widest)]
     else:
-        ones, full = dict.fromkeys(tasks, 1.0), len(sds) == len(tasks)
+        full = len(sds) == len(tasks)
         macros = [
             MacroProspect(
                 rho,
-                design(ones, correlation=rho).macro,
-                design(sds, correlation=rho).macro if full else None,
+                detects(_widest(dict.fromkeys(tasks, 1.0), groups, rho)),
+                detects(_widest(sds, groups, rho)) if full else None,
                 None,
             )
             for rho in CORRELATIONS
         ]
-    tests = others * len(groups)
     short = _shortage(seeds, tests, rule)
-    stopping = _stopping(pairs, rule.alpha, tests) if until_resolved else None
     return Prospect(pairs, others, in_sd, known, points, tuple(macros), len(groups), short, stopping)
+
+
+def _widest(sds: Mapping[str, float], groups: Sequence[Sequence[str]], correlation: float) -> float:
+    """Standard deviation of the average over tasks that has the greatest."""
+    return max(macro_spread([sds[name] for name in names], correlation) for names in groups)
 
 
 def _stopping(most: int, alpha: float, tests: int) -> Stopping:
     at = looks_until_resolved(most, alpha, tests)
-    looks = [LookedAt(seeds, most, until_resolved=True) for seeds in at or (most,)]
+    looks = _until(at or (most,))
     endings = {effect: ending(effect, looks, alpha / tests) for effect in SHOWN_EFFECTS}
     return Stopping(at, smallest_effect(looks, alpha / tests), endings)
+
+
+def _until(looks: Sequence[int]) -> list[LookedAt]:
+    return [LookedAt(seeds, looks[-1], until_resolved=True) for seeds in looks]
 
 
 def shortage(
@@ -210,11 +226,12 @@ def _rule(before: Sequence[LookedAt], planned: int, *, until_resolved: bool) -> 
 
 def _shortage(seeds: Sequence[int], tests: int, rule: Rule) -> str:
     """Whether no average over tasks could be resolved by so many seeds, whatever came out."""
-    level, n = rule.level_of(tests), len(seeds)
+    spendable, n = rule.alpha * rule.share, len(seeds)
+    level = spendable / tests
     needed = pairs_to_reach(level)
     if n >= needed:
         return ""
-    over = f" ({rule.level:.3g} over {tests} tests)" if tests > 1 else ""
+    over = f" ({spendable:.3g} over {tests} tests)" if tests > 1 else ""
     enough = max(USUAL, needed)
     more = [seed for seed in range(enough + n) if seed not in seeds]
     some = "--seeds " + seed_ranges([*seeds, *more[: enough - n]]).replace(" ", "")
