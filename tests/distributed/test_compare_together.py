@@ -1,4 +1,4 @@
-"""`dither compare` by two processes: every run by both, the ledger and the table by the first."""
+"""`dither compare` by two processes: every training by both, the ledger and the table by the first."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ import pytest
 from launching import Launch, done, launched
 from tiny_encoder import save_encoder, write_task
 
-from dither.results import Ledger
+from dither.results import Ledger, count_trainings
 
 FAILING = Path(__file__).with_name("failing_run.py")
-RUNS = 6
+RUNS = 12  # of two tasks that share their six trainings
 GOES_ON = "finished runs are kept, the same command goes on from there"
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The TOML file of a small task, and the folder of a tiny encoder."""
+def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """The TOML files of two small tasks with one train split, and the folder of a tiny encoder."""
     folder = tmp_path_factory.mktemp("films")
-    return write_task(folder / "task"), save_encoder(folder / "encoder")
+    twin = write_task(folder / "twin", name="mine/twin")
+    return write_task(folder / "task"), twin, save_encoder(folder / "encoder")
 
 
-def arguments(films: tuple[Path, Path], out: Path) -> list[object]:
-    task, encoder = films
+def arguments(films: tuple[Path, Path, Path], out: Path) -> list[object]:
+    task, twin, encoder = films
     arms = ["--methods", "none,noisytune,pats", "--seeds", "0,1", "--set", "train.epochs=2"]
-    return ["compare", task, "--model", encoder, "--out", out, "--json", *arms]
+    return ["compare", task, twin, "--model", encoder, "--out", out, "--json", *arms]
 
 
 def recorded(out: Path) -> list[str]:
@@ -45,7 +46,7 @@ def recorded(out: Path) -> list[str]:
 
 
 def scores(printed: str) -> list[tuple[Any, ...]]:
-    return [(run["method"], run["seed"], run["score"]) for run in json.loads(printed)["runs"]]
+    return [(run["task"], run["method"], run["seed"], run["score"]) for run in json.loads(printed)["runs"]]
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,10 @@ def whole(films, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ..
     """The scores of a comparison in one go."""
     out = tmp_path_factory.mktemp("whole")
     printed, err = done("-m", "dither", *arguments(films, out))
-    assert [line for line in err.splitlines() if line.startswith("[1/6]")] != []
+    assert [line for line in err.splitlines() if line.startswith("[1/12]")] != []
     assert len(recorded(out)) == RUNS
+    with Ledger.read(out) as ledger:
+        assert count_trainings(ledger.results()) == RUNS / 2
     assert [path.name for path in out.iterdir()] == ["ledger.sqlite"]
     return scores(printed)
 
