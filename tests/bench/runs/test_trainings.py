@@ -263,3 +263,10 @@ def test_runs_without_a_known_training_are_made_alone(twins):
     plan, _ = twins
     requests = [replace(one, training="") for one in plan("ab").requests()]
     assert [one.also for one in together(requests)] == 4 * [()]
+
+
+def test_real_tasks_that_borrow_a_train_split_have_its_digest(test_data):
+    tasks = [load_task(f"xtreme/{name}").in_languages(["en"]) for name in ("tydiqa", "xquad_tydiqa")]
+    one, other = (load(task, test_data / "data") for task in tasks)
+    assert one.trained == other.trained
+    assert one.digest != other.digest
