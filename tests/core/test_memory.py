@@ -10,7 +10,7 @@ from dither.core.memory import (
     has_addresses,
     inner_tensors,
     is_ordinary,
-    is_plainly_here,
+    is_plainly_ordinary,
     overwrite,
     settled,
     unwritable,
@@ -63,7 +63,7 @@ def test_other_layouts_are_read_through_a_copy(kind: str) -> None:
 def test_the_cheap_questions_agree_with_the_others(kind: str) -> None:
     made = READABLE[kind] if kind in READABLE else UNREADABLE[kind][0]
     tensor = made(values())
-    assert is_ordinary(tensor) or tensor.is_nested or not is_plainly_here(tensor) or tensor.data_ptr() == 0
+    assert is_ordinary(tensor) or not is_plainly_ordinary(tensor) or tensor.data_ptr() == 0
 
 
 def test_a_trial_leaves_everything_as_it_was() -> None:
@@ -87,7 +87,7 @@ def test_a_storage_must_reach_to_the_last_element() -> None:
     whole.untyped_storage().resize_(60)
     assert not has_addresses(columns)
     assert has_addresses(whole[:, 2])
-    assert not is_plainly_here(whole)
+    assert not is_plainly_ordinary(whole)
 
 
 def test_numbers_that_are_none_do_not_hide_a_wrapper_that_works() -> None:

@@ -69,21 +69,21 @@ def is_ordinary(tensor: Tensor) -> bool:
     return not tensor.is_neg() and not tensor.is_conj() and _has_memory(tensor)
 
 
-def is_plainly_here(tensor: Tensor) -> bool:
-    """Whether a few cheap questions show that a contiguous tensor is ordinary and on the CPU, if not at 0.
+def is_plainly_ordinary(tensor: Tensor) -> bool:
+    """Whether a few cheap questions show that a contiguous tensor is ordinary, unless its address is 0.
 
     No says nothing: `is_ordinary` asks the others.
 
     Example:
-        >>> is_plainly_here(torch.zeros(3)), is_plainly_here(torch.zeros(3, 2).t())
+        >>> is_plainly_ordinary(torch.zeros(3)), is_plainly_ordinary(torch.zeros(3, 2).t())
         (True, False)
     """
     try:
         return (
             type(tensor) in _PLAIN
-            and tensor.is_cpu
             and tensor.is_contiguous()
             and not tensor.is_neg()
+            and not tensor.is_nested
             and tensor.storage_offset() * tensor.itemsize + tensor.nbytes <= tensor.untyped_storage().nbytes()
         )
     except (RuntimeError, NotImplementedError):  # sparse layouts and torch's wrappers for functions
@@ -101,6 +101,8 @@ def values_of(tensor: Tensor) -> Tensor:
         tensor([[1., 0.],
                 [0., 1.]])
     """
+    if is_plainly_ordinary(tensor) and tensor.data_ptr() != 0:  # nearly always
+        return tensor
     tensor = settled(tensor)
     if is_ordinary(tensor):
         return tensor

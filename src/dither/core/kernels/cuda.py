@@ -133,9 +133,7 @@ def sensitivity_step_(
             " each state needs one of each"
         )
     device = scalars.mean.device
-    states = [
-        replace(state, weight=settled(state.weight), average=settled(state.average)) for state in states
-    ]
+    states = [_settled(state) for state in states]
     every = [tensor for state in states for tensor in (state.weight, state.gradient, state.average)]
     served, others = _by_device(every, [state.place for state in states for _ in range(3)])
     if rule.weighting != "insensitivity" or others or any(known != device for known in served):
@@ -158,6 +156,13 @@ def sensitivity_step_(
         _wrote(state.weight, weight)
         _wrote(state.average, average)
     return SensitivityOutcome(outcome.total, outcome.active, change)
+
+
+def _settled(state: SensitivityState) -> SensitivityState:
+    weight, average = settled(state.weight), settled(state.average)
+    if weight is state.weight and average is state.average:
+        return state
+    return replace(state, weight=weight, average=average)
 
 
 def _step_variant(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dither.core.kernels import reference
-from dither.core.memory import is_plainly_here, overwrite, settled, values_of
+from dither.core.memory import is_plainly_ordinary, overwrite, settled, values_of
 from dither.core.noise import (
     Change,
     Noise,
@@ -232,7 +232,7 @@ def _served(tensor: Tensor) -> Tensor:
     Raises:
         TypeError: its elements are not to be had, or not on the CPU.
     """
-    if is_plainly_here(tensor):  # nearly always, and cheap to see
+    if is_plainly_ordinary(tensor) and tensor.is_cpu:  # nearly always, and cheap to see
         return tensor
     tensor = values_of(tensor)
     if not tensor.is_cpu:
