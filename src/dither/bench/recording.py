@@ -90,6 +90,8 @@ def make_runs(
     if not group.leads:
         follow(plan.requests(), group)
         return None
+    if executor is None and not Ledger.exists(out):
+        check_precisions(plan.precisions)  # before there is a folder that only such runs can go into
     requests = [replace(request, pulses=pulses) for request in plan.requests()]
     if tensorboard:
         requests = [_with_curves(request, Path(out)) for request in requests]

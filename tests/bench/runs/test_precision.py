@@ -17,6 +17,7 @@ from dither.bench.recording import make_runs
 from dither.bench.runs import precision
 from dither.bench.runs.encoding import encode
 from dither.bench.runs.evaluation import outputs_of, predictor_of
+from dither.bench.runs.finetune import finetune
 from dither.bench.runs.precision import check_precision
 from dither.bench.runs.run import run
 from dither.bench.runs.training import make_trainer
@@ -74,6 +75,9 @@ def test_fp16_is_for_gpus(films, tmp_path) -> None:
     ):
         make_runs(plan, tmp_path, progress=lambda result, done, total: seen.append(done))
     assert seen == [], "before the first run"
+    with pytest.raises(ValueError, match="'fp16' scales its loss on a GPU"):
+        finetune(plan, tmp_path)
+    assert list(tmp_path.iterdir()) == [], "no folder that only such runs can go into"
 
 
 def test_hardware_without_bf16_is_told_before_the_first_run(films, tmp_path, monkeypatch) -> None:

@@ -110,7 +110,7 @@ def estimate(
         raise ValueError(
             f"--plan times runs of one process, and {size} were started together; start it alone"
         )
-    check_precisions(request.recipe.precision for request in plan.requests())
+    check_precisions(plan.precisions)
     began = time.time()
     first: dict[Key, RunRequest] = {}
     for request in plan.requests():

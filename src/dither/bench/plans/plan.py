@@ -125,6 +125,12 @@ class Plan:
             check_lengths(source, task, data[task.name].splits, max_length=size, positions=positions)
         return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir, group.size)
 
+    @property
+    def precisions(self) -> list[str]:
+        """What the runs train in, each once."""
+        recipes = (replace(task.recipe, **self.train_settings) for task in self.tasks)
+        return list(dict.fromkeys(recipe.precision for recipe in recipes))
+
     def experiment(self, kind: str, *, margin: float | None = None) -> Experiment:
         """What the output folder is for; the margin of equivalence is declared with it."""
         return Experiment(

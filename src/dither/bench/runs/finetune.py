@@ -6,6 +6,7 @@ from pathlib import Path
 from dither.bench.executors.group import follow, run_in_group
 from dither.bench.group import Group
 from dither.bench.plans.plan import Plan
+from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.run import run
 from dither.bench.runs.training import require_tensorboard
 from dither.results import Ledger, RunResult
@@ -32,6 +33,7 @@ def finetune(
 
     Raises:
         LedgerError: the folder holds another experiment.
+        ValueError: this machine does not compute in the run's precision.
         RunError: of several processes, one ended by an error.
     """
     if tensorboard:
@@ -47,6 +49,8 @@ def finetune(
     if not group.leads:
         follow([request], group)
         return None
+    if not Ledger.exists(out):
+        check_precisions(plan.precisions)
     with Ledger.create_or_resume(out, plan.experiment("finetune")) as ledger:
         missing = [] if request.spec.id in ledger else [request]
         for result in run_in_group(missing, group) if group.size > 1 else map(run, missing):

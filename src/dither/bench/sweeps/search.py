@@ -14,6 +14,7 @@ from dither.bench.executors.processes import process_executor
 from dither.bench.plans.names import spelled_arm
 from dither.bench.plans.plan import Plan, arms_of
 from dither.bench.recording import Progress, record_runs
+from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.trainings import together
 from dither.bench.sweeps.parameters import Parameter
@@ -115,10 +116,13 @@ def run_search(
 
     Raises:
         ImportError: Optuna is not installed.
+        ValueError: this machine does not compute in the plan's precision.
         StorageError: the storage cannot be used, or its study is of another search.
         LedgerError: the folder is of another search, has a writer, or cannot be written.
         RunError: a run ended by an error.
     """
+    if executor is None:
+        check_precisions(search.plan.precisions)
     folder = Path(out) / FOLDER
     name = FOLDER if storage is None else str(Path(out).resolve())
     seed = search.plan.seeds[0]
