@@ -265,8 +265,17 @@ def test_runs_without_a_known_training_are_made_alone(twins):
     assert [one.also for one in together(requests)] == 4 * [()]
 
 
-def test_real_tasks_that_borrow_a_train_split_have_its_digest(test_data):
+def test_real_tasks_that_borrow_a_train_split_have_its_digest(test_data, tmp_path):
+    real = test_data / "data" / "xtreme"
+    places = {
+        "tydiqa/train.en": "tydiqa/train.en",
+        "tydiqa/dev.en": "tydiqa/train.en",
+        "xquad/test.en": "xquad/test.en",
+    }
+    for place, file in places.items():  # answers of TyDiQA's own dev split are hidden
+        (tmp_path / "xtreme" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "xtreme" / f"{place}.jsonl.gz").symlink_to(real / f"{file}.jsonl.gz")
     tasks = [load_task(f"xtreme/{name}").in_languages(["en"]) for name in ("tydiqa", "xquad_tydiqa")]
-    one, other = (load(task, test_data / "data") for task in tasks)
+    one, other = (load(task, tmp_path) for task in tasks)
     assert one.trained == other.trained
     assert one.digest != other.digest
