@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,31 @@ def test_effects_are_hidden_until_all_runs_are_there(tmp_path):
     assert "verdict" in [section.id for section in compose(str(tmp_path / "part"), peek=True).sections]
     with Ledger.read(tmp_path / "part") as ledger:
         assert [look.peek for look in ledger.looks] == [True]
+
+
+def test_runs_until_resolved_show_the_last_test_that_was_due(tmp_path):
+    made(tmp_path / "runs", "pats", seeds=9)
+    with Ledger.read(tmp_path / "runs") as ledger:
+        plan, results = replace(ledger.experiment, max_seeds=9), list(ledger.results(predictions=True))
+    texts = []
+    for seeds in (range(5), range(5, 8)):
+        with Ledger.create_or_resume(tmp_path / "part", plan) as ledger:
+            for result in results:
+                if result.spec.seed in seeds:
+                    ledger.add(result)
+        page = compose(str(tmp_path / "part"))
+        texts.append(page.findings[0].text)
+        assert ("verdict" in [section.id for section in page.sections]) == (len(texts) == 2)
+    assert texts[0].startswith(
+        "20 of at most 36 planned runs are there. Effects are hidden until the first test"
+    )
+    assert "at 7 complete seeds" in texts[0]
+    assert "at most" in page.about
+    history = [
+        row for s in page.sections for table in s.tables if table.id == "history" for row in table.rows
+    ]
+    assert history[-1]["what"] == "looked at the runs of 7 complete seeds, of at most 9"
+    assert "--seeds-until resolved --max-seeds 9" in page.command
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     assert plan is not None, "a comparison from `look` has its experiment"
     methods, tasks = comparison.analysis.methods, comparison.analysis.tasks
     planned = len(tasks) * len(plan.methods) * len(plan.seeds)
-    shown = peek or comparison.visible
+    shown = comparison.visible
     analysis = comparison.analysis if shown else None
     provenance = _provenance(folder, comparison)
     sections = [
@@ -203,7 +203,7 @@ def _hidden(there: int, planned: int, plan: "Experiment") -> "Finding":
         "incomplete",
         f"{there} of {at_most}{planned} planned runs are there. Effects are hidden until {first}: looking "
         "earlier and deciding by what one sees causes false alarms. The command “dither report” with --peek "
-        "shows them, and counts as a look.",
+        "shows those of the complete seeds, and counts as a look.",
     )
 
 
