@@ -36,7 +36,7 @@ def main() -> None:
     methods, train = parse_settings(options.settings, METHODS)
     plan = Plan.create([options.task], "builtin", methods, options.seeds, train_settings=train)
     total = {"seconds": 0.0, "cpu_seconds": 0.0}
-    for request in plan.requests():
+    for request in plan.provisional().requests():
         loop = prepared(request, encode(request))
         wall, cpu = time.perf_counter(), time.process_time()
         loop()

@@ -108,7 +108,7 @@ def test_several_tasks_are_averaged(task, encoder, tmp_path, runs_made):
 
 
 def test_mixed_versions_are_told(task, encoder, tmp_path, runs_made):
-    plan = quick(task, encoder, methods=("none", "pats"))
+    plan = quick(task, encoder, methods=("none", "noisytune"))
     first, second = plan.requests()
     with Ledger.create_or_resume(tmp_path, plan.experiment("compare")) as ledger:
         ledger.add(run(first))

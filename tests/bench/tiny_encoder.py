@@ -109,6 +109,6 @@ def plan_of(
 
 
 def requests_of(*arguments: Any, **options: Any) -> Mapping[tuple[str, int], RunRequest]:
-    """The requests of `plan_of`, by method and seed."""
-    found = plan_of(*arguments, **options).requests()
+    """The requests of `plan_of`, by method and seed; where λ is to be matched, with its usual number."""
+    found = plan_of(*arguments, **options).provisional().requests()
     return {(request.spec.method, request.spec.seed): request for request in found}

@@ -62,6 +62,31 @@ def test_the_end_says_how_much_of_the_time_went_into_training(dither, films, tmp
     assert effort["step_share"] == pytest.approx(steps / effort["seconds"], rel=0.1)
 
 
+def test_the_end_says_which_arms_have_the_same_dose(dither, films, tmp_path, strict):
+    arms = "noisytune,pats,pats-blind@noise_lambda=energy,pats@noise_lambda=0.1"
+    command = compare(films, tmp_path, *QUICK, "--methods", arms, "--seeds", "0")
+    _, out, err = dither(*command)
+    assert err.startswith("measuring the functional dose on mine/films\n[0/5] ")
+    doses = {row["method"]: row for row in strict(dither(*command, "--json")[1])["doses"]}
+    words = {
+        name: f"{name} λ {row['noise_lambda']:g} (d {row['d']:.3f})"
+        for name, row in doses.items()
+        if row["d"]
+    }
+    blind, fixed = "pats-blind@noise_lambda=energy", "pats@noise_lambda=0.1"
+    for line in (
+        f"equal functional dose: {words['pats']}",
+        f"equal energy: {words[blind]}",
+        f"λ as it was set: {words['noisytune']}, {words[fixed]}",
+    ):
+        assert line in out
+    assert doses["none"] | {"task": ""} == dict.fromkeys(doses["none"]) | {"task": "", "method": "none"}
+    page = dither("report", tmp_path, "--peek")
+    assert page[0] == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f'"{doses["pats"]["noise_lambda"]:g}",{doses["pats"]["d"]!r}' in text
+
+
 @pytest.mark.parametrize("width", ["80", "160"])
 def test_a_table_loses_no_number_to_a_narrow_terminal(width, capsys, monkeypatch):
     from dither.bench.compare import Comparison

@@ -79,6 +79,19 @@ def test_runs_that_are_there_are_not_planned_again(dither, films, tmp_path, time
     assert (tmp_path / "ledger.sqlite").read_bytes() == before
 
 
+@pytest.mark.usefixtures("in_process")
+def test_what_is_known_of_doses_is_shown_or_when_it_will_be(dither, films, tmp_path, timed_here, strict):
+    task, encoder = films
+    command = ["compare", task, "--model", encoder, "--out", tmp_path, "--set", "train.epochs=1"]
+    command += ["--methods", "none,pats,pats-blind@noise_lambda=energy", "--seeds", "0", "--jobs", "1"]
+    words = "λ of pats, pats-blind@noise_lambda=energy is matched by functional dose before the first run"
+    assert words in dither(*command, "--plan")[1]
+    assert dither(*command)[0] == 0
+    found = strict(dither(*command, "--json")[1])["doses"]
+    plan = strict(dither(*command, "--plan", "--json")[1])["doses"]
+    assert plan == {"known": found, "matched_first": [], "seconds": 0.0}
+
+
 def test_seeds_that_are_too_few_are_told_how_many_it_takes(dither, timed_here):
     options = ("--model", "builtin", "--tasks", "builtin/sentiment", "--seeds", "0-1", "--plan")
     status, out, _ = dither("reproduce", "noisytune-lambda", *options, "--jobs", "1")

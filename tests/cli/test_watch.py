@@ -70,6 +70,7 @@ class Course:
             source=SimpleNamespace(name="builtin"), tasks=[SimpleNamespace(name="rte")], methods=METHODS,
             seeds=tuple(range(seeds)), trainings=lambda: [SimpleNamespace(runs=[one]) for one in requests],
         )  # fmt: skip
+        plan.provisional = lambda doses=None: plan
         self.view = Watch(plan, "compare", place or Place("2 processes", 2), str(self.pulses), peek=peek)
 
     def make(self, *results: RunResult) -> Course:
@@ -112,6 +113,7 @@ def test_runs_of_one_training_run_together(tmp_path):
         methods=METHODS, seeds=(0,),
         trainings=lambda: [SimpleNamespace(runs=[SimpleNamespace(spec=one) for one in own]) for own in specs],
     )  # fmt: skip
+    plan.provisional = lambda: plan
     view = Watch(plan, "compare", Place("1 process", 1), str(tmp_path), peek=False)
     for one in specs[0]:
         Pulse(time.time(), step=3, steps=9).write(tmp_path, one.id)
@@ -223,9 +225,10 @@ def test_without_a_terminal_there_are_plain_lines(dither, films, tmp_path):
         "--watch",
     )
     status, _, err = dither(*words)
-    assert (status, len(err.splitlines())) == (0, 4)
+    assert (status, len(err.splitlines())) == (0, 5)
     assert err.startswith("1 seed can resolve nothing: no p can be below 1, and it must be below 0.05.")
-    assert "\n[0/2] runs recorded before\n[1/2] mine/films, none, seed 0 (" in err
+    runs = "\nmeasuring the functional dose on mine/films\n[0/2] runs recorded before\n[1/2] mine/films, none"
+    assert f"{runs}, seed 0 (" in err
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce"])

@@ -20,7 +20,7 @@ def results(tmp_path_factory) -> list[RunResult]:
     folder = tmp_path_factory.mktemp("atlas")
     task, encoder = write_task(folder / "task"), save_encoder(folder / "encoder")
     plan = plan_of(task, encoder, "train.epochs=2", methods=("none", "noisytune", "pats"), seeds=(0, 1))
-    return [run(replace(request, batches=2)) for request in plan.requests()]
+    return [run(replace(request, batches=2)) for request in plan.provisional().requests()]
 
 
 def figures(results: list[RunResult]) -> dict:

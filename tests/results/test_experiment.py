@@ -139,3 +139,30 @@ def test_the_number_of_processes_stays_and_one_is_not_written(tmp_path):
     assert Ledger.read(tmp_path / "two").experiment.processes == 2
     with pytest.raises(LedgerError, match="processes: 2 there, 1 now"):
         Ledger.create_or_resume(tmp_path / "two", experiment())
+
+
+DOSE = {"asked": "matched", "noise_lambda": 0.356, "d": 0.13}
+
+
+def test_doses_are_added_to_the_plan_and_are_no_extension(tmp_path):
+    with Ledger.create_or_resume(tmp_path, experiment()) as ledger:
+        assert "doses" not in ledger.experiment.document()  # as before there were any
+        ledger.record_doses({TASK: {"pats": DOSE}})
+        ledger.record_doses({TASK: {"noisytune": {**DOSE, "asked": 0.15}}})
+    with Ledger.create_or_resume(tmp_path, experiment(seeds=tuple(range(12)))) as ledger:
+        assert ledger.experiment.doses == {TASK: {"pats": DOSE, "noisytune": {**DOSE, "asked": 0.15}}}
+        assert [one.seeds for one in ledger.extensions] == [(9, 10, 11)]
+
+
+def test_another_number_is_another_experiment(tmp_path):
+    with Ledger.create_or_resume(tmp_path, experiment(doses={TASK: {"pats": DOSE}})):
+        pass
+    other = experiment(doses={TASK: {"pats": {**DOSE, "noise_lambda": 0.357}, "noisytune": DOSE}})
+    with pytest.raises(
+        LedgerError, match=r"doses\[builtin/sentiment\]\[pats\]\.noise_lambda: 0\.356 there, 0\.357"
+    ):
+        Ledger.create_or_resume(tmp_path, other)
+    with pytest.raises(
+        LedgerError, match=r"Experiment\.doses\['a'\]\['pats'\] is \{'d': 1\}; it must have a noise"
+    ):
+        experiment(doses={"a": {"pats": {"d": 1}}})

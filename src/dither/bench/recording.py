@@ -15,6 +15,7 @@ from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.group import follow, run_in_group
 from dither.bench.executors.processes import run_in_processes
 from dither.bench.group import Group
+from dither.bench.plans.matching import Say, requests_told, resolve, tell_doses
 from dither.bench.plans.plan import Plan
 from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
@@ -43,13 +44,15 @@ def make_runs(
     visit: Visit = lambda ledger: None,
     pulses: str | None = None,
     command: str | None = None,
+    say: Say = lambda text: None,
 ) -> Effort | None:
     """Make the runs of a plan that its output folder does not hold yet.
 
-    Each is recorded when it is finished, so an interrupted comparison goes on where it was. Processes that
-    were started together (`torchrun`, `accelerate launch`) make each run together, one after the other; the
-    first of them alone keeps the ledger and calls `progress`. A plan with `max_seeds` ends once every primary
-    test is decided, which is looked at when it is due; what runs then is given up.
+    A λ that is a word becomes a number before the first run (`dither.bench.plans.matching`). Each run is
+    recorded when it is finished, so an interrupted comparison goes on where it was. Processes that were
+    started together (`torchrun`, `accelerate launch`) make each run together, one after the other; the first
+    of them alone keeps the ledger and calls `progress`. A plan with `max_seeds` ends once every primary test
+    is decided, which is looked at when it is due; what runs then is given up.
 
     Args:
         plan: what to run.
@@ -64,6 +67,7 @@ def make_runs(
         visit: called with the open ledger, before the first run and after each that is recorded.
         pulses: folder in which runs of this machine tell how far they are; None where nobody asks.
         command: what was typed; recorded as a start where there are runs to make.
+        say: called with a sentence before something else than runs takes its time.
 
     Returns:
         What the runs of this start took; None where nothing was to be made, where another executor made
@@ -88,14 +92,16 @@ def make_runs(
     if tensorboard:
         require_tensorboard()
     if not group.leads:
-        follow(plan.requests(), group)
+        follow(requests_told(plan, group), group)
         return None
     if executor is None and not Ledger.exists(out):
         check_precisions(plan.precisions)  # before there is a folder that only such runs can go into
-    requests = [replace(request, pulses=pulses) for request in plan.requests()]
-    if tensorboard:
-        requests = [_with_curves(request, Path(out)) for request in requests]
     with Ledger.create_or_resume(out, plan.experiment(kind, margin=margin)) as ledger:
+        plan = resolve(plan, ledger, jobs=jobs, say=say)
+        tell_doses(plan, group)
+        requests = [replace(request, pulses=pulses) for request in plan.requests()]
+        if tensorboard:
+            requests = [_with_curves(request, Path(out)) for request in requests]
         ends: Ends = UntilDecided(requests) if plan.max_seeds is not None else lambda ledger: False
         there = {one.spec.id for one in requests} <= set(ledger.finished_ids())
         if command is not None and not there and not ends(ledger):

@@ -11,10 +11,22 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from dither.cli import compare, demo, finetune, methods, perturb, report, reproduce, sensitivity, sweep, tasks
+from dither.cli import (
+    compare,
+    demo,
+    dose,
+    finetune,
+    methods,
+    perturb,
+    report,
+    reproduce,
+    sensitivity,
+    sweep,
+    tasks,
+)
 from dither.cli.interrupts import interrupts_heard
 
-_COMMANDS = (demo, compare, sweep, reproduce, finetune, sensitivity, report, perturb, tasks, methods)
+_COMMANDS = (demo, compare, sweep, reproduce, finetune, dose, sensitivity, report, perturb, tasks, methods)
 
 _INTERRUPTED = "finished runs are kept, the same command goes on from there"
 _EPILOG = """\

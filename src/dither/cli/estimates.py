@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dither.cli import options
+from dither.cli.doses import dose_plan, dose_plan_lines
 from dither.cli.tables import new_table, open_console, print_json, standard
 from dither.stats.formats import duration, run_counts
 
@@ -69,8 +70,10 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
         notes: what JSON says beside it.
     """
     from dither.bench.plans.estimate import estimate
+    from dither.bench.plans.matching import with_stored
     from dither.bench.plans.prospect import finished_runs, prospect
 
+    plan = with_stored(plan, args.out)
     recorded = finished_runs(plan, args.out, kind, args.margin)
     names, until = [task.name for task in plan.tasks], plan.max_seeds == len(plan.seeds)
     sight = prospect(names, list(plan.methods), plan.seeds, args.out, until_resolved=until)
@@ -91,6 +94,8 @@ def print_plan(args: argparse.Namespace, plan: "Plan", *, kind: str, notes: Sequ
         f"({duration(found.run_seconds)} of runs).",
         highlight=False,
     )
+    for text in dose_plan_lines(plan, found):
+        console.print(text, highlight=False, markup=False)
     if args.executor == "ray":
         console.print("That is for this machine: no machine of the cluster was asked.", highlight=False)
     console.print(_processor(found), highlight=False)
@@ -231,6 +236,7 @@ def _json(plan: "Plan", found: "Estimate", sight: "Prospect | None", notes: Sequ
         "notes": list(notes),
         **vars(found),
         "tasks": [vars(row) for row in found.tasks],
+        "doses": dose_plan(plan, found),
         "detectable": None if sight is None else _sight(sight),
     }
 

@@ -38,13 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from dither.bench.plans.names import spelled_arm
     from dither.bench.plans.settings import check_seed, parse_settings
     from dither.bench.runs.finetune import finetune
+    from dither.cli.progress import say
     from dither.cli.runs import plan_of
     from dither.cli.tables import print_run
 
     methods, train = parse_settings(args.settings, (spelled_arm(args.method),))
     seeds = (check_seed(args.seed),)
     plan = plan_of(args, [args.task], methods, seeds, model=args.model, train_settings=train)
-    result = finetune(plan, args.out, tensorboard=args.tensorboard, progress=not args.json)
+    result = finetune(plan, args.out, tensorboard=args.tensorboard, progress=not args.json, say=say)
     if result is None:
         return 0  # the first process says what came out
     print_run(result, args.out, as_json=args.json)

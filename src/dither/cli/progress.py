@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dither.bench.recording import Progress
     from dither.results import RunResult
 
 
@@ -34,9 +33,17 @@ def watches(args: argparse.Namespace) -> bool:
     return bool(args.watch and terminal)
 
 
+def say(text: str) -> None:
+    """Print a line to standard error; of processes that were started together the first one does."""
+    from dither.bench.group import Group
+
+    if Group.here().leads:
+        print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def run_progress() -> Iterator["Progress"]:
-    """A progress bar on standard error; plain lines where that is no terminal."""
+def run_progress() -> Iterator[dict[str, Any]]:
+    """`progress` and `say` of `make_runs`: a bar on standard error; plain lines where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
@@ -63,4 +70,10 @@ def run_progress() -> Iterator["Progress"]:
             if not console.is_terminal:
                 print(f"[{done}/{total}] {text or 'runs recorded before'}", file=sys.stderr, flush=True)
 
-        yield update
+        def above(text: str) -> None:
+            if console.is_terminal:
+                bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            else:
+                say(text)
+
+        yield {"progress": update, "say": above if leads else say}

@@ -95,10 +95,12 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     from dither.bench.compare import failures, look
     from dither.report.atlas import atlas
     from dither.report.content import Finding, Page, with_unique_ids
+    from dither.report.doses import doses
     from dither.report.findings import findings
     from dither.report.learning import learning
     from dither.report.repeat import repeat
     from dither.report.runs import runs
+    from dither.results import dose_rows
     from dither.stats.formats import run_counts
 
     comparison = look(folder, peek=peek)
@@ -113,6 +115,7 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
     sections = [
         *(_effects(comparison) if shown else ()),
         *(_flips(folder, results, data_dir, hub=hub) if shown else ()),
+        doses(dose_rows(plan)),
         learning(results, tasks, methods),
         atlas(results, methods=methods),
         _analyses(results, plan.kind, effects=shown),
@@ -135,9 +138,9 @@ def compose(folder: str, *, peek: bool = False, data_dir: str | None = None, hub
 
 def _effects(comparison: "Comparison") -> "Iterator[Section | None]":
     """What shows scores and differences."""
+    from dither.bench.plans.settings import STRENGTH
     from dither.bench.sweeps.curves import curves as points_of
     from dither.bench.sweeps.curves import told_apart
-    from dither.bench.sweeps.grid import STRENGTH
     from dither.bench.sweeps.references import beside_references
     from dither.report.curves import curves
     from dither.report.languages import languages

@@ -68,13 +68,15 @@ def tell_shortage(args: argparse.Namespace, plan: "Plan", *, kind: str) -> None:
         LedgerError: the folder belongs to another experiment, or is damaged.
     """
     from dither.bench.group import Group
+    from dither.bench.plans.matching import with_stored
     from dither.bench.plans.prospect import finished_runs, shortage
 
     if Group.here().leads:
         made = set(finished_runs(plan, args.out, kind, args.margin))
         names, until = [task.name for task in plan.tasks], plan.max_seeds is not None
         short = shortage(names, list(plan.methods), plan.seeds, args.out, until_resolved=until)
-        if short and not made >= {request.spec.id for request in plan.requests()}:
+        known = with_stored(plan, args.out).provisional()
+        if short and not made >= {request.spec.id for request in known.requests()}:
             print(short, file=sys.stderr, flush=True)
 
 
@@ -96,10 +98,11 @@ def shown(
     execution |= {"tensorboard": args.tensorboard, "command": args.command}
     if not watches(args):
         with run_progress() as progress:
-            yield {**execution, "progress": progress}
+            yield {**execution, **progress}
         return
     from dither.cli.watch import Place, watch
 
     place = Place.of(jobs, elsewhere=executor is not None)
     with watch(plan, kind=kind, place=place, peek=args.peek) as view:
-        yield {**execution, "progress": view.progress, "visit": view.visit, "pulses": view.folder}
+        seen = {"progress": view.progress, "visit": view.visit, "pulses": view.folder, "say": view.say}
+        yield execution | seen

@@ -185,7 +185,7 @@ def _search(args: argparse.Namespace, method: str, space: "tuple[Parameter, ...]
             storage=args.storage,
             jobs=options.jobs(args),
             executor=executor,
-            progress=progress,
+            **progress,
         )
     methods, _ = parse_settings(args.settings, (BASELINE, selection.chosen.arm))
     report = replace(plan, methods=methods)

@@ -65,6 +65,7 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
                     "url": row.url,
                     "settings": row.settings,
                     "multilingual": row.multilingual,
+                    "compared": row.compared,
                 }
                 for row in methods
             ]
@@ -88,9 +89,14 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
             for name, value in row.settings.items():
                 if name != "seed":
                     console.print(f"  {row.name}.{name} = {json.dumps(value)}", highlight=False)
-        if row.multilingual:
-            other = ", ".join(f"{name} = {json.dumps(value)}" for name, value in row.multilingual.items())
-            console.print(f"  on tasks of several languages: {other}", highlight=False)
+        spoken = {name: value for name, value in row.multilingual.items() if name not in row.compared}
+        for where, other in (
+            ("in comparisons (see `dither dose`)", row.compared),
+            ("on tasks of several languages", spoken),
+        ):
+            if other:
+                words = ", ".join(f"{name} = {json.dumps(value)}" for name, value in other.items())
+                console.print(f"  {where}: {words}", highlight=False)
     console.print("\ntraining, changed for all arms alike:")
     for field in fields(Recipe):
         choices = "; one of " + ", ".join(field.metadata["choices"]) if "choices" in field.metadata else ""

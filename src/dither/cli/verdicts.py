@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from dither.bench.controls import ALARMS
 from dither.cli.curves import curve_table
+from dither.cli.doses import dose_lines
 from dither.cli.evaluations import evaluation_table
 from dither.cli.numbers import WIDE, Reasons
 from dither.cli.tables import new_table, open_console, print_json, run_row
+from dither.results import dose_rows
 from dither.stats.formats import interval_text, p_text, signed, spread
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ def print_rest(
             console.print()
         console.print(_task_table(analysis.without_failed, "Without failed runs", reasons, narrow))
     console.print()
-    for text in (*reasons.listed(), *analysis.notes, *comparison.controls, *comparison.warnings):
+    known = [] if comparison.experiment is None else dose_lines(dose_rows(comparison.experiment))
+    for text in (*reasons.listed(), *analysis.notes, *comparison.controls, *comparison.warnings, *known):
         style = "bold red" if text.startswith(ALARMS) else None
         console.print(text, style=style, highlight=False, markup=False)
     console.print(_legend(analysis, narrow), style="dim", highlight=False)
@@ -82,6 +85,7 @@ def comparison_json(comparison: "Comparison", effort: "Effort | None") -> dict[s
     return {
         **comparison.analysis.to_json(),
         **({"curve": [point.to_json() for point in points]} if points else {}),
+        "doses": [] if comparison.experiment is None else dose_rows(comparison.experiment),
         "looks": comparison.looks,
         "controls": list(comparison.controls),
         "warnings": list(comparison.warnings),

@@ -85,8 +85,8 @@ class Watch:
     def __init__(self, plan: "Plan", kind: str, place: Place, folder: str, *, peek: bool) -> None:
         self._title, self._place, self.folder, self._peek = f"{kind}, {plan.source.name}", place, folder, peek
         self._tasks, self._methods = [task.name for task in plan.tasks], list(plan.methods)
-        self._seeds = plan.seeds
-        self._trainings = [[one.spec for one in request.runs] for request in plan.trainings()]
+        self._seeds, self._plan = plan.seeds, plan
+        self._trainings = _specs(plan.provisional())
         self._began, self._lock = time.monotonic(), Lock()
         self._states: dict[tuple[str, str, int], str] = {}
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
@@ -99,10 +99,16 @@ class Watch:
             forget(self.folder, result.id)
             self._add(result)
 
+    def say(self, text: str) -> None:
+        """Something else than a run takes its time."""
+        with self._lock:
+            self._notes = [text, *self._notes]
+
     def visit(self, ledger: Ledger) -> None:
         """See what the ledger holds before the first run; after a run, peek if it is time to."""
         before = self._whole < 0
         if before:
+            self._trainings = _specs(self._plan.provisional(ledger.experiment.doses))
             for result in ledger.results():
                 self._add(result)
             self._until = ledger.experiment.until_resolved
@@ -223,3 +229,8 @@ def is_time_to_peek(whole: int, planned: int) -> bool:
 
 def _key(spec: RunSpec) -> tuple[str, str, int]:
     return spec.task, spec.method, spec.seed
+
+
+def _specs(plan: "Plan") -> list[list[RunSpec]]:
+    """The runs of each training."""
+    return [[one.spec for one in request.runs] for request in plan.trainings()]

@@ -23,6 +23,8 @@ _MULTILINGUAL: Mapping[type, Mapping[str, Any]] = {
     NoisyTune: MappingProxyType({"noise_lambda": 0.1, "token_embeddings": False})
 }
 """What a paper does otherwise on tasks of several languages (NoisyTune on XTREME)."""
+MATCHED, ENERGY = "matched", "energy"
+"""In place of λ where methods are compared: d as of the reference, NoisyTune; energy as of PATS."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,16 @@ class MethodInfo:
     def multilingual(self) -> dict[str, Any]:
         """The settings that have another default on tasks of several languages, with that default."""
         return dict(_MULTILINGUAL.get(self.kind, {}))
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """The settings that have another default where methods are compared, with that default.
+
+        Equal λ is no equal dose: PATS avoids the weights that matter, Gaussian and global noise fall
+        elsewhere. NoisyTune itself is what the others are matched to.
+        """
+        is_control = self.kind is NoisyTune and bool(self.preset)
+        return {"noise_lambda": MATCHED} if self.kind is PATS or is_control else {}
 
 
 def _row(name: str, summary: str, source: tuple[str, str], kind: Any, **preset: Any) -> MethodInfo:

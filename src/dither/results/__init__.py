@@ -30,6 +30,7 @@ Example:
     81.5
 """
 
+from dither.results.doses import dose_rows
 from dither.results.errors import LedgerBusyError, LedgerError
 from dither.results.experiment import MULTILINGUAL, STATISTICS, Experiment, Extension, Look
 from dither.results.ledger import Ledger
@@ -50,5 +51,6 @@ __all__ = [
     "RunSpec",
     "Start",
     "count_trainings",
+    "dose_rows",
     "make_folder",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dither.core.schedules import EARLIER_SCHEDULE
@@ -17,7 +17,7 @@ MULTILINGUAL = "multilingual"
 STATISTICS = 2
 """Version of the rules of verdicts: since 2 the seed is the unit of the average over tasks as well."""
 _TASK_KEYS = ("task_digest", "data_digest")
-_ROWS = "rows"
+_ROWS, _LAMBDA = "rows", "noise_lambda"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,9 @@ class Experiment:
         processes: that make each run together, of at least 1.
         max_seeds: how many seeds there may be at most where runs end once everything is decided; declared
             before the first run, when it is their number. None for a plan of fixed seeds.
+        doses: task -> method -> what the noise of its runs does, where it is known: `asked` (λ as it was
+            asked for, or a word), `noise_lambda` (the number that all its runs have), `d` and `energy`
+            (`dither.FunctionalDose`) and how they were found. Once here, no number is found again.
 
     Raises:
         LedgerError: a value is of a wrong type or out of range.
@@ -61,6 +64,7 @@ class Experiment:
     margin: float | None = None
     processes: int = 1
     max_seeds: int | None = None
+    doses: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("kind", "model", "model_digest", "dtype"):
@@ -68,11 +72,17 @@ class Experiment:
         for name in ("threads", "processes"):
             cj.check_integer(getattr(self, name), f"Experiment.{name}", least=1)
         cj.check_integer(self.recipe_version, "Experiment.recipe_version", least=0)
-        for name in ("tasks", "methods", "train_settings"):
+        for name in ("tasks", "methods", "train_settings", "doses"):
             copy = cj.check_object(getattr(self, name), f"Experiment.{name}", finite=True)
             object.__setattr__(self, name, copy)
         for name, settings in self.methods.items():
             cj.check_object(settings, f"Experiment.methods[{name!r}]")
+        for task, arms in self.doses.items():
+            for name, dose in arms.items():
+                if not isinstance(dose, dict) or "noise_lambda" not in dose:
+                    raise LedgerError(
+                        f"Experiment.doses[{task!r}][{name!r}] is {dose!r}; it must have a noise_lambda."
+                    )
         for name, digests in self.tasks.items():
             if not isinstance(digests, dict) or digests.keys() - {_ROWS} != set(_TASK_KEYS):
                 raise LedgerError(
@@ -96,9 +106,10 @@ class Experiment:
         return self.max_seeds == len(self.seeds)
 
     def document(self) -> dict[str, Any]:
-        """Return the experiment as a dict of JSON values; a plan of fixed seeds says nothing of a maximum."""
+        """Return the experiment as a dict of JSON values; no maximum and no doses where there are none."""
         document = without_one_process(asdict(self))
-        return {key: value for key, value in document.items() if (key, value) != ("max_seeds", None)}
+        absent = [key for key, value in (("max_seeds", None), ("doses", {})) if document[key] == value]
+        return {key: value for key, value in document.items() if key not in absent}
 
     def to_json(self) -> str:
         """Return the experiment as a JSON object."""
@@ -107,7 +118,7 @@ class Experiment:
     @classmethod
     def from_document(cls, document: Any, where: str) -> Experiment:
         """Return the experiment of a decoded JSON object; `LedgerError` if it is none."""
-        return cls(**cj.keywords(cls, document, where, optional=("processes", "max_seeds")))
+        return cls(**cj.keywords(cls, document, where, optional=("processes", "max_seeds", "doses")))
 
     def differences(self, new: Experiment) -> list[str]:
         """Return what forbids `new` to go on with this experiment, a line per setting; empty if nothing.
@@ -137,6 +148,13 @@ class Experiment:
                             "(the folder's noise takes every schedule for a linear one; "
                             f"--set {name.partition('@')[0]}.schedule={EARLIER_SCHEDULE} goes on with it)"
                         )
+                    if isinstance(old.get(_LAMBDA), float) and isinstance(now.get(_LAMBDA), str):
+                        goes_on = f"--set {name.partition('@')[0]}.{_LAMBDA}={old[_LAMBDA]:g}"
+                        lines.append(f"(λ is matched by functional dose now; {goes_on} goes on as before)")
+        for task, arms in self.doses.items():
+            for name in arms.keys() & new.doses.get(task, {}).keys():
+                old, now = (each.doses[task][name][_LAMBDA] for each in (self, new))
+                lines += _leaf_differences(f"doses[{task}][{name}].{_LAMBDA}", old, now)
         missing = [seed for seed in self.seeds if seed not in new.seeds]
         if missing:
             lines.append(f"seeds: {_listed(self.seeds)} there, of which this leaves out {_listed(missing)}")
@@ -165,6 +183,9 @@ class Experiment:
             tasks={**self.tasks, **new.tasks},
             methods={**self.methods, **new.methods},
             seeds=self.seeds + tuple(seed for seed in new.seeds if seed not in self.seeds),
+            doses={
+                task: new.doses.get(task, {}) | self.doses.get(task, {}) for task in self.doses | new.doses
+            },
         )
 
     def check_run(self, spec: RunSpec) -> None:

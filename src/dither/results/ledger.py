@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -121,6 +122,15 @@ class Ledger:
         """Raise `LedgerError`, naming each difference, where `experiment` cannot go on with this ledger's."""
         with self._storage.session() as journal:
             plans.check(journal, experiment)
+
+    def record_doses(self, doses: dict[str, dict[str, Any]]) -> None:
+        """Add what was found of the doses to the plan: task -> method -> `Experiment.doses`.
+
+        Raises:
+            LedgerError: as `record_look`.
+        """
+        with self._writing() as journal:
+            plans.extend(journal, replace(plans.current(journal), doses=doses))
 
     @property
     def extensions(self) -> list[Extension]:

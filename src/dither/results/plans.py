@@ -53,7 +53,7 @@ def extend(journal: Journal, experiment: Experiment) -> None:
 def extensions(journal: Journal) -> list[Extension]:
     """Return how the plan grew, oldest first."""
     found = list(_plans(journal))
-    return [
+    grown = [
         Extension(
             when,
             tuple(name for name in new.tasks if name not in old.tasks),
@@ -63,6 +63,7 @@ def extensions(journal: Journal) -> list[Extension]:
         )
         for (_, old, _), (when, new, looks_before) in pairwise(found)
     ]
+    return [each for each in grown if each.tasks or each.methods or each.seeds]  # not where doses were found
 
 
 def looks(journal: Journal) -> list[Look]:

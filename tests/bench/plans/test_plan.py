@@ -32,7 +32,7 @@ def write_train(task: Path, rows: list[dict]) -> None:
 
 
 def test_runs_are_made_pair_by_pair(task, encoder):
-    plan = plan_of(task, encoder, methods=("none", "pats"), seeds=(4, 1))
+    plan = plan_of(task, encoder, "pats.noise_lambda=0.15", methods=("none", "pats"), seeds=(4, 1))
     runs = [(request.spec.seed, request.spec.method) for request in plan.requests()]
     assert runs == [(4, "none"), (4, "pats"), (1, "none"), (1, "pats")]
     assert len({request.spec.id for request in plan.requests()}) == 4

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from dither.bench.plans.names import parse_names
-from dither.bench.plans.settings import FAST, check_seed, full_settings, parse_seeds, parse_settings
+from dither.bench.plans.settings import (
+    FAST,
+    check_seed,
+    full_settings,
+    method_of,
+    parse_seeds,
+    parse_settings,
+)
 from dither.methods.registry import available_methods, create_method
 
 
@@ -125,4 +132,22 @@ def test_what_a_method_is_cannot_be_set():
 
 @pytest.mark.parametrize("name", list(available_methods()))
 def test_full_settings_make_the_same_method(name):
-    assert create_method(name, **full_settings(name, {})) == create_method(name)
+    assert method_of(name, full_settings(name, {})) == create_method(name)
+
+
+def test_pats_and_every_control_are_matched_unless_a_number_is_set():
+    found = {name: full_settings(name, {}).get("noise_lambda") for name in available_methods()}
+    assert {name for name, value in found.items() if value == "matched"} == {
+        name for name in found if name.startswith(("pats", "noisytune-"))
+    }
+    assert (found["noisytune"], found["none"]) == (0.15, None)
+    settings, _ = parse_settings(["pats.noise_lambda=0.15"], ["pats", "pats-blind@noise_lambda=energy"])
+    numbers = {name: full_settings(name, changed)["noise_lambda"] for name, changed in settings.items()}
+    assert numbers == {"pats": 0.15, "pats-blind@noise_lambda=energy": "energy"}
+
+
+def test_other_words_are_refused():
+    with pytest.raises(
+        ValueError, match=r"noise_lambda is 'same'; it must be .* or one of 'matched', 'energy'"
+    ):
+        parse_settings(["pats.noise_lambda=same"], ["pats"])

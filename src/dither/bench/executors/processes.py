@@ -13,7 +13,7 @@ from multiprocessing.queues import SimpleQueue
 
 from dither.bench.executors import KEPT, Executor, RunError
 from dither.bench.executors.devices import gpus_of, use_gpu
-from dither.bench.executors.worker import Made, Outcome, be_quiet, be_ready, run_for_sending
+from dither.bench.executors.worker import Made, Outcome, Request, be_quiet, be_ready, run_for_sending
 from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
 
@@ -24,13 +24,13 @@ def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Generator[Run
 
 
 def in_processes(
-    work: Callable[[RunRequest], Made], requests: Iterable[RunRequest], jobs: int
+    work: Callable[[Request], Made], requests: Iterable[Request], jobs: int
 ) -> Generator[Made, None, None]:
     """Call a function with each request in `jobs` processes at a time and yield what it returns as it comes.
 
     Args:
         work: of a module; its errors must be such that they can be pickled.
-        requests: the runs, started in this order, each taken when there is room for it.
+        requests: runs or other work, started in this order, each taken when there is room for it.
         jobs: how many at a time, >= 1.
 
     Raises:
@@ -85,10 +85,10 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _made(
-    pool: ProcessPoolExecutor, work: Callable[[RunRequest], Made], requests: Iterable[RunRequest], jobs: int
+    pool: ProcessPoolExecutor, work: Callable[[Request], Made], requests: Iterable[Request], jobs: int
 ) -> Generator[Made, None, None]:
     pending = iter(requests)
-    running: dict[Future[Made], RunRequest] = {}
+    running: dict[Future[Made], Request] = {}
     while True:
         # No more than are running: what waits in a queue would be lost from sight.
         for request in islice(pending, jobs - len(running)):
@@ -116,18 +116,22 @@ def _is_broken(future: "Future[Made]") -> bool:
     return future.exception() is not None or getattr(future.result(), "broken", None) is not None
 
 
-def _result(future: "Future[Made]", running: "dict[Future[Made], RunRequest]") -> Made:
+def _result(future: "Future[Made]", running: "dict[Future[Made], Request]") -> Made:
     try:
         result = future.result()
     except BrokenProcessPool as error:
-        runs = " or ".join(f"({request.name})" for request in running.values())
+        work = " or ".join(map(_name, running.values()))
         raise RunError(
-            f"the process of run {runs} died, perhaps for lack of memory: try a smaller --jobs. {KEPT}"
+            f"the process of {work} died, perhaps for lack of memory: try a smaller --jobs. {KEPT}"
         ) from error
     except Exception as error:
-        raise RunError(f"run ({running[future].name}) failed with {error}. {KEPT}") from error
+        raise RunError(f"{_name(running[future])} failed with {error}. {KEPT}") from error
     del running[future]
     return result
+
+
+def _name(request: object) -> str:
+    return f"run ({request.name})" if isinstance(request, RunRequest) else str(request)
 
 
 def _prepare_worker(gpus: "SimpleQueue[str | None]") -> None:

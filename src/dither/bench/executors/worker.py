@@ -11,6 +11,7 @@ from dither.bench.runs.run import BrokenRun, run_together
 from dither.results import RunResult
 
 Made = TypeVar("Made")
+Request = TypeVar("Request")
 
 
 def be_quiet() -> None:
@@ -64,7 +65,7 @@ def _outcome(request: RunRequest) -> Outcome:
     return Outcome(tuple(results))
 
 
-def sendable(work: Callable[[RunRequest], Made], request: RunRequest) -> Made:
+def sendable(work: Callable[[Request], Made], request: Request) -> Made:
     """What a function makes of a request; an exception that cannot be unpickled would end all processes."""
     try:
         return work(request)

@@ -111,8 +111,8 @@ def estimate(
             f"--plan times runs of one process, and {size} were started together; start it alone"
         )
     check_precisions(plan.precisions)
+    plan, first = plan.provisional(), dict[Key, RunRequest]()
     began = time.time()
-    first: dict[Key, RunRequest] = {}
     for request in plan.requests():
         first.setdefault(Key.of(request), request)
     with tempfile.TemporaryDirectory(prefix="dither-plan-") as folder:

@@ -5,6 +5,7 @@ All bad input is found here: unknown names, broken data, models that do not fit.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dither.bench.data.loading import TaskData, load
 from dither.bench.group import Group
 from dither.bench.models.checks import check_layer, check_lengths, check_model
 from dither.bench.models.loading import ModelSource, find_model
-from dither.bench.plans.settings import full_settings
+from dither.bench.plans.settings import STRENGTH, full_settings, is_resolved, method_of
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.trainings import together, training_id
 from dither.bench.tasks.files import load_task
@@ -21,7 +22,7 @@ from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of, settings_of
 from dither.core.draws import RECIPE_VERSION
 from dither.core.schedules import recorded_settings
-from dither.methods.registry import SEEDS_BELOW, create_method, method_info, other_seed
+from dither.methods.registry import SEEDS_BELOW, method_info, other_seed
 from dither.results import MULTILINGUAL, Experiment, RunSpec
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -44,6 +45,8 @@ class Plan:
         processes: that make each run together.
         batches: of train rows on which every run's sensitivities are measured at its end; 0 measures nothing.
         max_seeds: the number of seeds, where runs end once everything is decided; None for all of them.
+        doses: task -> arm -> the number that stands for λ, and what is known of the noise
+            (`dither.bench.plans.matching.resolve`).
     """
 
     source: ModelSource
@@ -58,6 +61,7 @@ class Plan:
     processes: int = 1
     batches: int = 0
     max_seeds: int | None = None
+    doses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def create(
@@ -115,7 +119,8 @@ class Plan:
             "checkpointing": any(recipe.gradient_checkpointing for recipe in recipes),
         }
         positions = min(
-            check_model(source, task, _made(arms_of(task, methods)), **how) for task in heads.values()
+            check_model(source, task, starmap(method_of, arms_of(task, methods).items()), **how)
+            for task in heads.values()
         )
         for task in loaded:
             check_layer(source, task)
@@ -154,6 +159,7 @@ class Plan:
             margin=margin,
             processes=self.processes,
             max_seeds=self.max_seeds,
+            doses={task: dict(arms) for task, arms in self.doses.items()},
         )
 
     def _planned_methods(self) -> dict[str, dict[str, Any]]:
@@ -168,11 +174,42 @@ class Plan:
             planned[name][MULTILINGUAL] = own
         return planned
 
+    def arms(self, task: Task) -> dict[str, dict[str, Any]]:
+        """All settings of each method on a task, with the number for λ where it is known."""
+        known = self.doses.get(task.name, {})
+        return {
+            arm: settings
+            if is_resolved(settings) or arm not in known
+            else {**settings, STRENGTH: known[arm]["noise_lambda"]}
+            for arm, settings in arms_of(task, self.methods).items()
+        }
+
+    def provisional(self, doses: Mapping[str, Mapping[str, Any]] | None = None) -> "Plan":
+        """The plan with a method's usual λ where its number is not known: to be timed, never to be run.
+
+        Args:
+            doses: what is known; None for what the plan knows.
+        """
+        known = self.doses if doses is None else doses
+        usual = {
+            task.name: {
+                arm: {"noise_lambda": method_info(base_of(arm)).settings[STRENGTH]}
+                for arm, settings in arms_of(task, self.methods).items()
+                if not is_resolved(settings)
+            }
+            for task in self.tasks
+        }
+        return replace(self, doses={name: {**usual[name], **known.get(name, {})} for name in usual})
+
     def requests(self) -> Iterator[RunRequest]:
-        """Every run, seed by seed: what is interrupted leaves whole pairs."""
+        """Every run, seed by seed: what is interrupted leaves whole pairs.
+
+        Raises:
+            ValueError: a λ is not a number yet.
+        """
         for seed in self.seeds:
             for task in self.tasks:
-                for method, settings in arms_of(task, self.methods).items():
+                for method, settings in self.arms(task).items():
                     yield self.request(task, method, settings, seed)
 
     def trainings(self) -> list[RunRequest]:
@@ -181,6 +218,11 @@ class Plan:
 
     def request(self, task: Task, method: str, settings: dict[str, Any], seed: int) -> RunRequest:
         """One run of the plan."""
+        if not is_resolved(settings):
+            raise ValueError(
+                f"noise_lambda of {method} on {task.name} is {settings[STRENGTH]!r} still; a run needs the "
+                "number, from dither.bench.plans.matching.resolve"
+            )
         spec = RunSpec(
             task=task.name,
             task_digest=task.digest,
@@ -198,7 +240,16 @@ class Plan:
             training_seed=other_seed(seed) if method_info(base_of(method)).other_seeds else None,
         )
         training = training_id(spec, task, self.data[task.name].trained)
-        return RunRequest(spec, task, self.source, self.data_dir, batches=self.batches, training=training)
+        known = self.doses.get(task.name, {}).get(method, {})
+        return RunRequest(
+            spec,
+            task,
+            self.source,
+            self.data_dir,
+            batches=self.batches,
+            training=training,
+            dose=known if "d" in known else None,
+        )
 
 
 def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -212,10 +263,6 @@ def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict
         name: full_settings(name, changed, multilingual=bool(task.languages))
         for name, changed in methods.items()
     }
-
-
-def _made(arms: Mapping[str, dict[str, Any]]) -> list[Any]:
-    return [create_method(base_of(name), **settings) for name, settings in arms.items()]
 
 
 def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task, ...]:

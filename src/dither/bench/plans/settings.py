@@ -14,6 +14,8 @@ FAST = ("train.precision=bf16", "train.group_by_length=true")
 """What `--fast` sets."""
 
 _TRAIN = "train"
+STRENGTH = "noise_lambda"
+"""Where it is 0, a method is plain fine-tuning bit for bit."""
 
 logger = logging.getLogger("dither")
 
@@ -132,7 +134,13 @@ def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool =
         changed: what the user set, those in the name included; it counts before any default.
         multilingual: take the defaults for tasks of several languages.
 
+    Returns:
+        The settings; `noise_lambda` is "matched" or "energy" where it becomes a number for each task
+        (`dither.bench.plans.matching`), as it is by default for PATS and for every control.
+
     Example:
+        >>> full_settings("pats", {})["noise_lambda"]
+        'matched'
         >>> full_settings("noisytune", {}, multilingual=True)["noise_lambda"]
         0.1
         >>> full_settings("noisytune", {"noise_lambda": 0.15}, multilingual=True)["noise_lambda"]
@@ -140,12 +148,33 @@ def full_settings(name: str, changed: Mapping[str, Any], *, multilingual: bool =
     """
     base = base_of(name)
     method = create_method(base)  # an unknown name is told first
-    defaults = method_info(base).multilingual if multilingual else {}
+    info = method_info(base)
+    defaults = {**(info.multilingual if multilingual else {}), **info.compared}
     method = create_method(base, **{**defaults, **changed})
-    preset = method_info(base).preset
-    names = [row.name for row in fields(method) if row.name not in preset and row.name != "seed"]
+    names = [row.name for row in fields(method) if row.name not in info.preset and row.name != "seed"]
     values = {name: getattr(method, name) for name in names}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def method_of(name: str, settings: Mapping[str, Any]) -> Any:
+    """The method with all its settings; where λ is a word, with its usual number.
+
+    Example:
+        >>> method_of("pats", full_settings("pats", {})).noise_lambda
+        0.15
+    """
+    words = () if is_resolved(settings) else (STRENGTH,)
+    return create_method(base_of(name), **{key: settings[key] for key in settings if key not in words})
+
+
+def is_resolved(settings: Mapping[str, Any]) -> bool:
+    """Whether λ is a number, or there is none.
+
+    Example:
+        >>> is_resolved(full_settings("pats", {})), is_resolved(full_settings("none", {}))
+        (False, True)
+    """
+    return not isinstance(settings.get(STRENGTH), str)
 
 
 def checked_recipe(train: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A run to be made, before anything of it is loaded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ class RunRequest:
         training: identity of the training that the run stands on (`dither.bench.runs.trainings`); "" where
             it is not known, and the run has a training of its own.
         also: runs of other tasks that stand on the same training and are made with it.
+        dose: the functional dose of the run's noise, for its record; None where it was not measured.
     """
 
     spec: RunSpec
@@ -41,6 +43,7 @@ class RunRequest:
     pulses: str | None = None
     training: str = ""
     also: tuple["RunRequest", ...] = ()
+    dose: Mapping[str, Any] | None = None
 
     @property
     def runs(self) -> tuple["RunRequest", ...]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dither.bench.models.loading import save_model
 from dither.bench.runs.encoding import Encoded, encode
@@ -25,6 +25,9 @@ from dither.bench.runs.measurements import Measurer
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.training import make_trainer, newest_checkpoint
 from dither.results import RunResult, RunSpec
+
+if TYPE_CHECKING:
+    from dither.record import Record
 
 
 class BrokenRun(RuntimeError):
@@ -137,7 +140,7 @@ def _train(request: RunRequest, encoded: Encoded, clock: float, started: str) ->
     return Trained(
         trainer=trainer,
         history=[row for row in trainer.state.log_history if "loss" in row or "train_loss" in row],
-        record={family: row.to_json() for family, row in callback.records.items()} or None,
+        record={family: _dosed(row, request).to_json() for family, row in callback.records.items()} or None,
         measurements=measurer.measure(trainer, callback),
         steps=stopwatch.seconds,
         seconds=seconds,
@@ -175,3 +178,8 @@ def _evaluated(request: RunRequest, encoded: Encoded, trained: Trained, *, runs:
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         started=trained.started,
     )
+
+
+def _dosed(record: "Record", request: RunRequest) -> "Record":
+    """The record with what the plan knows of the dose."""
+    return record if request.dose is None else record.with_dose(request.dose)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dither.bench.compare import BASELINE
-from dither.bench.sweeps.grid import STRENGTH
+from dither.bench.plans.settings import STRENGTH
 from dither.bench.tasks.subset import Subset
 from dither.bench.tasks.variations import base_of, settings_of, spelled
 from dither.results import Experiment

@@ -7,14 +7,12 @@ from typing import Any
 
 from dither.bench.compare import BASELINE
 from dither.bench.plans.names import spelled_arm
-from dither.bench.plans.settings import full_settings
+from dither.bench.plans.settings import STRENGTH, full_settings, method_of
 from dither.bench.sweeps.parameters import TRAIN, Choices, Parameter, Range
 from dither.bench.tasks.variations import base_of, settings_of, spelled, with_settings
 
 KIND = "sweep"
 """Of the experiment that the folder of a grid is for."""
-STRENGTH = "noise_lambda"
-"""Where it is 0, a method is plain fine-tuning bit for bit: the baseline's runs are its runs."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Grid:
             return self._named(text)
         if len(points) < 2:
             return None
-        return usual(points, full_settings(self.method, settings_of(self.method))) or self.arms[0]
+        return usual(points, *defaults_of(self.method)) or self.arms[0]
 
     def _named(self, text: str) -> str:
         points = {spelled("", point)[1:]: point for point in _points(self._own)}
@@ -135,18 +133,35 @@ class Grid:
         raise ValueError(f"--reference {text} is no point of the grid; it has {listed}")
 
 
-def usual(points: Mapping[str, Mapping[str, Any]], default: Mapping[str, Any]) -> str | None:
+def defaults_of(method: str) -> tuple[dict[str, Any], ...]:
+    """Every setting of a method by default: in a comparison, then in Python, where no λ is a word.
+
+    Example:
+        >>> [found["noise_lambda"] for found in defaults_of("pats")]
+        ['matched', 0.15]
+    """
+    compared = full_settings(method, settings_of(method))
+    plain = vars(method_of(method, compared))
+    return compared, {**compared, **{name: plain[name] for name in (STRENGTH,) if name in plain}}
+
+
+def usual(points: Mapping[str, Mapping[str, Any]], *defaults: Mapping[str, Any]) -> str | None:
     """The first arm whose values are a method's defaults; None where no arm has them.
 
     Args:
         points: arm -> the values that tell it from the others.
-        default: of every setting.
+        defaults: of every setting; the first ones that an arm has count.
 
     Example:
         >>> usual({"pats@beta=0.5": {"beta": 0.5}, "pats": {}}, {"beta": 0.85})
         'pats'
     """
-    fitting = (arm for arm, point in points.items() if all(default[key] == point[key] for key in point))
+    fitting = (
+        arm
+        for default in defaults
+        for arm, point in points.items()
+        if all(default[key] == point[key] for key in point)
+    )
     return next(fitting, None)
 
 

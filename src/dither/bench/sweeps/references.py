@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from dither.bench.compare import BASELINE, Comparison, against
-from dither.bench.plans.settings import full_settings
 from dither.bench.sweeps.curves import CurvePoint, curves, told_apart
-from dither.bench.sweeps.grid import usual
+from dither.bench.sweeps.grid import defaults_of, usual
 from dither.bench.tasks.variations import base_of, settings_of
 
 
@@ -41,4 +40,4 @@ def _reference(arms: Sequence[str]) -> str:
     settings = {arm: settings_of(arm) for arm in arms}
     alike = set.intersection(*(set(own.items()) for own in settings.values()))
     points = {arm: dict(own.items() - alike) for arm, own in settings.items()}
-    return usual(points, full_settings(base_of(arms[0]), {})) or arms[0]
+    return usual(points, *defaults_of(base_of(arms[0]))) or arms[0]

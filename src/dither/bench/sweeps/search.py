@@ -11,8 +11,9 @@ from typing import Any
 
 from dither.bench.executors import Executor
 from dither.bench.executors.processes import process_executor
+from dither.bench.plans.matching import Say, resolve
 from dither.bench.plans.names import spelled_arm
-from dither.bench.plans.plan import Plan, arms_of
+from dither.bench.plans.plan import Plan
 from dither.bench.recording import Progress, record_runs
 from dither.bench.runs.precision import check_precisions
 from dither.bench.runs.request import RunRequest
@@ -83,12 +84,9 @@ class Search:
         """The name of the method under the settings of a trial."""
         return spelled_arm(spelled(base_of(self.method), {**settings_of(self.method), **settings}))
 
-    def requests(self, arm: str, seed: int) -> list[RunRequest]:
-        """The runs of one arm and seed, one for each task."""
-        changed = {**self.plan.methods[self.method], **settings_of(arm)}
-        return [
-            self.plan.request(task, arm, arms_of(task, {arm: changed})[arm], seed) for task in self.plan.tasks
-        ]
+    def plan_of(self, arm: str) -> Plan:
+        """The plan of one arm."""
+        return replace(self.plan, methods={arm: {**self.plan.methods[self.method], **settings_of(arm)}})
 
 
 def run_search(
@@ -99,6 +97,7 @@ def run_search(
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress = lambda result, done, total: None,
+    say: Say = lambda text: None,
 ) -> Selection:
     """Make the trials that are missing, one after the other, and return what they tell.
 
@@ -113,6 +112,7 @@ def run_search(
         jobs: runs at a time: of a trial's tasks, and of its seeds where none can be given up yet.
         executor: makes the runs elsewhere, all seeds of a trial at once; None for processes of this machine.
         progress: called with each result, the number of runs done and the most that there will be.
+        say: called with a sentence before something else than runs takes its time.
 
     Raises:
         ImportError: Optuna is not installed.
@@ -134,7 +134,7 @@ def run_search(
         with Ledger.create_or_resume(folder, search.experiment) as ledger:
             # Where runs are made elsewhere, all seeds of a trial are asked for at once.
             width = jobs if executor is None else len(search.plan.seeds) * len(search.plan.tasks)
-            runs = _Runs(search, ledger, executor or here, width, progress)
+            runs = _Runs(search, ledger, executor or here, width, progress=progress, say=say)
             done: list[Trial] = []
             for number in range(search.trials):
                 done.append(_made(study.trial(number), search, runs, completed=_completed(done)))
@@ -162,17 +162,18 @@ class _Runs:
     """The runs of the search's ledger, made when they are asked for."""
 
     def __init__(
-        self, search: Search, ledger: Ledger, executor: Executor, width: int, progress: Progress
+        self, search: Search, ledger: Ledger, executor: Executor, width: int, *, progress: Progress, say: Say
     ) -> None:
         self._search, self._ledger, self._executor = search, ledger, executor
-        self.width, self._progress = width, progress
+        self.width, self._progress, self._say = width, progress, say
+        self._plans: dict[str, Plan] = {}
         self._known = {result.id: result for result in ledger.results()}
         self._most = search.trials * len(search.plan.seeds) * len(search.plan.tasks)
         progress(None, len(self._known), self._most)
 
     def make(self, arm: str, seeds: Sequence[int]) -> None:
         """Make what is missing of an arm's runs."""
-        wanted = [request for seed in seeds for request in self._search.requests(arm, seed)]
+        wanted = [request for seed in seeds for request in self._requests(arm, seed)]
         if all(request.spec.id in self._known for request in wanted):
             return
         record_runs(
@@ -186,13 +187,24 @@ class _Runs:
 
     def of(self, arm: str, seed: int) -> list[RunResult]:
         """The finished runs of an arm and seed."""
-        return [self._known[request.spec.id] for request in self._search.requests(arm, seed)]
+        return [self._known[request.spec.id] for request in self._requests(arm, seed)]
+
+    def trainings(self, arm: str, seed: int) -> int:
+        """How many trainings the runs of an arm and seed stand on."""
+        return len(together(self._requests(arm, seed)))
+
+    def _requests(self, arm: str, seed: int) -> list[RunRequest]:
+        """The runs of one arm and seed, one for each task; what its λ is, is found when it is first asked."""
+        if arm not in self._plans:
+            plan = self._search.plan_of(arm)
+            self._plans[arm] = resolve(plan, self._ledger, jobs=self.width, say=self._say)
+        return list(replace(self._plans[arm], seeds=(seed,)).requests())
 
 
 def _made(stored: StoredTrial, search: Search, runs: _Runs, *, completed: int) -> Trial:
     """Bring a trial to its end, seed by seed; what is decided does not depend on how many run at a time."""
     arm, seeds = search.arm(stored.settings), search.plan.seeds
-    at_once = max(1, runs.width // len(together(search.requests(arm, seeds[0]))))
+    at_once = max(1, runs.width // runs.trainings(arm, seeds[0]))
     if completed < STARTUP:  # no trial is given up yet
         at_once = len(seeds)
     points: list[float] = []

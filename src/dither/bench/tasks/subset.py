@@ -58,7 +58,7 @@ class Subset:
         Raises:
             ValueError: no row would train, or none would be held out where some should.
         """
-        order = _stratified(strata, self.subset_seed)
+        order = stratified(strata, self.subset_seed)
         held = math.floor(self.held_out * len(order) + 0.5)
         left = len(order) - held
         kept = math.floor(self.train_fraction * left + 0.5)
@@ -90,7 +90,7 @@ def strata(labels: Sequence[Any]) -> list[Any]:
     return [tenths[row] for row in range(len(labels))]
 
 
-def _stratified(strata: Sequence[Any], seed: int) -> list[int]:
+def stratified(strata: Sequence[Any], seed: int) -> list[int]:
     """All rows so that every beginning holds each stratum in proportion, its first row as early as may be.
 
     Row number r of a stratum of n stands at r / n. The order within strata is that of a hash, which is the
