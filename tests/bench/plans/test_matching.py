@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_encoder import plan_of, save_encoder, sentences, write_task
+from tiny_encoder import plan_of, save_encoder, write_task
 
 from dither.bench import recording
 from dither.bench.group import Group
@@ -196,10 +196,10 @@ def test_states_and_sensitivities_are_of_different_rows(encoder, tmp_path):
 
 
 def test_a_train_split_that_is_too_small_is_told_with_what_to_do(encoder, tmp_path, calibrated):
-    task = write_task(tmp_path / "task", train=12)
+    task = write_task(tmp_path / "task", train=6)
     plan = quick(task, encoder, methods=("none", "noisytune", "pats"))
     with pytest.raises(
-        ValueError, match="trains on 12 rows, and the functional dose of 'pats' is measured on 16"
+        ValueError, match="trains on 6 rows, and the functional dose of 'pats' is measured on 8"
     ) as told:
         make_runs(plan, tmp_path / "out")
     advice = str(told.value).partition("give λ a number: --set ")[2]
@@ -208,7 +208,7 @@ def test_a_train_split_that_is_too_small_is_told_with_what_to_do(encoder, tmp_pa
         quick(task, encoder, advice, methods=("none", "noisytune", "pats")), tmp_path / "new", say=said.append
     )
     assert [text.partition(" is measured")[0] for text in said] == [
-        f"no functional dose: task 'mine/films' trains on 12 rows, and the functional dose of {name!r}"
+        f"no functional dose: task 'mine/films' trains on 6 rows, and the functional dose of {name!r}"
         for name in ("noisytune", "pats")
     ]
     assert planned(tmp_path / "new").doses == {}
@@ -312,6 +312,6 @@ def test_rows_of_the_command_have_the_matching_number(task, encoder):
 
 
 def test_small_splits_come_round_again(encoder, tmp_path):
-    task = write_task(tmp_path / "task", train=16)
-    rows = sentences(16)
-    assert measured(quick(task, encoder, methods=("none", "pats")))["pats"]["rows"] == len(rows) // 2
+    task = write_task(tmp_path / "task", train=8)
+    dose = measured(quick(task, encoder, methods=("none", "pats")))["pats"]
+    assert (dose["rows"], dose["sensitivity_batches"]) == (4, 8)

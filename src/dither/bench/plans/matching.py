@@ -31,7 +31,7 @@ from dither.results import Ledger, dose_rows
 
 STATES = 128
 """Rows of a train split on which outputs are read; of a small split it is half of the rows."""
-FEWEST = 16
+FEWEST = 8
 """Rows of a train split on which doses can be measured."""
 _ORDER = 2**33  # seed of the order of rows, which no run and no subset has
 _SMALL = 2e7  # bytes of a model's files, below which measuring takes less than starting a process
