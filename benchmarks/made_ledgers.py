@@ -38,6 +38,8 @@ def arms(*names: str) -> dict[str, dict[str, Any]]:
     return {name: full_settings(name, settings_of(name)) for name in names}
 
 
+MATCHED = 0.34
+"""λ of made runs that have NoisyTune's dose."""
 METHODS = arms("none", "noisytune", "noisytune-global", "pats", "pats-magnitude")
 
 
@@ -91,8 +93,22 @@ def _plan(tasks: Sequence[MadeTask], methods: Methods, seeds: int, more: Mapping
         "dtype": "float32",
         "recipe_version": 1,
         "seeds": tuple(range(seeds)),
+        "doses": {task.name: dict(_doses(methods)) for task in tasks},
     }
     return Experiment(**{**values, **more})
+
+
+def _doses(methods: Methods) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the noise of each method does; a λ that is asked for in a word is MATCHED."""
+    for name, settings in methods.items():
+        asked = settings.get("noise_lambda")
+        if isinstance(asked, str):
+            reference = {"method": "noisytune", "noise_lambda": 0.15, "d": 0.13}
+            dose = {"noise_lambda": MATCHED, "d": 0.131, "draws": [0.128, 0.134], "reference": reference}
+            yield name, {"asked": asked, **dose, "energy": 0.004}
+        elif isinstance(asked, float):
+            d = 0.9 * asked
+            yield name, {"asked": asked, "noise_lambda": asked, "d": d, "draws": [d, d], "energy": 0.003}
 
 
 def _runs(
@@ -111,13 +127,15 @@ def _runs(
 
 
 def _spec(plan: Experiment, task: MadeTask, method: str, seed: int) -> RunSpec:
+    dose = plan.doses[task.name].get(method, {})
+    strength = {"noise_lambda": dose["noise_lambda"]} if dose else {}
     return RunSpec(
         task.name,
         **{key: plan.tasks[task.name][key] for key in ("task_digest", "data_digest")},
         model=plan.model,
         model_digest=plan.model_digest,
         method=method,
-        method_settings=plan.methods[method],
+        method_settings={**plan.methods[method], **strength},
         train_settings=plan.train_settings,
         seed=seed,
         threads=plan.threads,
