@@ -21,7 +21,7 @@ make bench
 ```
 
 All candidates of a table take turns within one run, each round in another order. Times are medians over at
-least seven rounds with their quartiles, ratios the medians of the ratios round by round. Peak memory is what
+least five rounds with their quartiles, ratios the medians of the ratios round by round. Peak memory is what
 a candidate adds at its worst to the model that it works on, in a process of its own. The *memory limit* of
 NoisyTune is one read of the weights to measure them, then one read and one write: 1.5 times what a copy takes
 in the same run. Where a plain copy first reads what it overwrites, a share beyond 100 % is possible.

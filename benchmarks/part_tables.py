@@ -189,7 +189,7 @@ def _comparison(case: Case) -> list[str]:
 
 
 def _precision(case: Case) -> list[str]:
-    """Scores in points; what is not above 0.05 among the last p values lies within the margin."""
+    """Scores in points; a difference whose p is below 0.05 lies within the margin."""
     rows = []
     for task, row in case["candidates"].items():
         if "difference" not in row:
@@ -197,9 +197,8 @@ def _precision(case: Case) -> list[str]:
         means = [number(mean, 4) for mean in row.get("means", [])] or [NOTHING] * 2
         low, high = row["interval"]
         p = number(row["p_equivalence"])
-        rows.append(
-            [task, *means, f"{row['difference']:+.2f}", f"{low:+.2f} … {high:+.2f}", p, row["verdict"]]
-        )
+        found = [f"{row['difference']:+.2f}", f"{low:+.2f} … {high:+.2f}"]
+        rows.append([task, *means, *(text.replace("-", "−") for text in found), p, row["verdict"]])
     head = [
         "",
         "float32",

@@ -65,7 +65,8 @@ def compared(
     }
     if len(tasks) > 1:
         found[BOTH] = _row(table.macro(HALF))
-    what = f"bf16 less float32, {len(seeds)} seeds, margin {MARGIN:g} points, declared before"
+    points = f"{MARGIN:g} point{'s' * (MARGIN != 1)}"
+    what = f"bf16 less float32, {len(seeds)} seeds, margin {points}, declared before"
     note = f"load of the machine {load:.1f} to {os.getloadavg()[0]:.1f}"
     return {"model": name, "what": what, "note": note, "candidates": found}
 

@@ -193,6 +193,6 @@ def test_precisions_are_compared_with_a_margin(document: dict[str, Any]) -> None
     case = {"model": "m", "candidates": {"builtin/x": found | {"means": [70.0, 69.75]}, "over both": found}}
     document["sections"] = [{"part": "precision", "device": "cpu", "run": {}, "cases": [case]}]
     text = page([document])
-    cells = ["70.00", "69.75", "-0.25", "-0.50 … +0.00", "0.031", "no difference above 1"]
+    cells = ["70.00", "69.75", "−0.25", "−0.50 … +0.00", "0.031", "no difference above 1"]
     assert row(text, "builtin/x")[1:] == cells
     assert row(text, "over both")[1:3] == ["–", "–"]
