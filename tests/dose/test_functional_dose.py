@@ -137,6 +137,17 @@ def test_a_loader_and_inputs_of_other_types() -> None:
     assert (found.rows, found.d) == (18, pytest.approx(dose(dither.NoisyTune()).d, rel=1e-5))
 
 
+def test_a_batch_in_parts_is_the_batch() -> None:
+    halves = [[{key: value[at : at + 3] for key, value in one.items()} for at in (0, 3)] for one in LABELLED]
+    whole, parted = dose(dither.PATS()), dose(dither.PATS(), sensitivity_batches=halves)
+    assert parted.d == pytest.approx(whole.d, rel=1e-4)
+    assert parted.sensitivity_batches == 5
+    other = [one[:1] for one in halves]
+    assert dose(dither.PATS(), sensitivity_batches=other).d != pytest.approx(whole.d, rel=1e-4)
+    with pytest.raises(TypeError, match=r"sensitivity_batches\[1\] is a Tensor; each batch is a mapping"):
+        dose(dither.PATS(), sensitivity_batches=[[LABELLED[0], torch.ones(2)]])
+
+
 def test_half_precision() -> None:
     found = dose(dither.PATS(noise_lambda=0.3), Encoder().to(torch.bfloat16))
     assert found.d == pytest.approx(dose(dither.PATS(noise_lambda=0.3)).d, rel=0.1)

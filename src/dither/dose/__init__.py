@@ -10,7 +10,7 @@ equal d.
 from torch import nn
 
 from dither.dose.doses import FunctionalDose, MatchedDose
-from dither.dose.meter import SENSITIVITY_BATCHES, Batches, DoseMeter, Method
+from dither.dose.meter import SENSITIVITY_BATCHES, Batches, DoseMeter, Labelled, Method
 from dither.dose.search import TOLERANCE
 from dither.methods.noisytune import NoisyTune
 
@@ -31,7 +31,7 @@ def functional_dose(
     batches: Batches,
     method: Method,
     *,
-    sensitivity_batches: Batches | None = None,
+    sensitivity_batches: Labelled | None = None,
     seed: int = 0,
     draws: int = 2,
     total_steps: int | None = None,
@@ -52,7 +52,8 @@ def functional_dose(
             are not used.
         method: `dither.NoisyTune(...)`, `dither.PATS(...)` or plain.
         sensitivity_batches: for PATS and its controls: labelled batches, 8 of them, two at least, best of
-            other rows. None takes the first 8 of `batches`, which need labels then.
+            other rows. None takes the first 8 of `batches`, which need labels then. A batch may be a list of
+            parts of one size, whose gradients are averaged.
         seed: of the calibration, in [0, 2^64).
         draws: of the noise, at least 1.
         total_steps: of the run; needed for PATS with `per_step`, and with `start` or `stop` under
@@ -95,7 +96,7 @@ def match_dose(
     method: Method,
     reference: Method | None = None,
     *,
-    sensitivity_batches: Batches | None = None,
+    sensitivity_batches: Labelled | None = None,
     seed: int = 0,
     draws: int = 2,
     total_steps: int | None = None,
@@ -147,7 +148,7 @@ def match_energy(
     method: Method,
     reference: FunctionalDose,
     *,
-    sensitivity_batches: Batches | None = None,
+    sensitivity_batches: Labelled | None = None,
     seed: int = 0,
     draws: int = 2,
     total_steps: int | None = None,

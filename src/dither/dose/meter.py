@@ -15,16 +15,17 @@ from dither.core.hidden_states import HiddenStates
 from dither.core.selection import Strength
 from dither.dose.doses import FunctionalDose, MatchedDose
 from dither.dose.search import Search
-from dither.dose.whole_noise import Part, WholeNoise, gradients, share_of_dose, whole_parameters
+from dither.dose.whole_noise import Batch, Part, WholeNoise, gradients, share_of_dose, whole_parameters
 from dither.marks import Mark, ModelMarks
 from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.plain import Plain
-from dither.methods.settings import check_whole, is_unresolved, recipe_hash, resolved
+from dither.methods.settings import check_whole, is_unresolved, resolved
 from dither.methods.targets import Target, finite_moments, targets
 
 Method = NoisyTune | PATS | Plain
 Batches = Iterable[Mapping[str, Any]]
+Labelled = Iterable[Batch]
 
 SENSITIVITY_BATCHES = 8
 """How many labelled batches callers use to follow sensitivity, and how many are taken of `batches`."""
@@ -44,7 +45,7 @@ class DoseMeter:
         model: nn.Module,
         batches: Batches,
         *,
-        sensitivity_batches: Batches | None = None,
+        sensitivity_batches: Labelled | None = None,
         seed: int = 0,
         draws: int = 2,
         total_steps: int | None = None,
@@ -57,9 +58,9 @@ class DoseMeter:
         self._rows = whole_parameters(model)
         ModelMarks(model).check(Mark("", {}), again=True)
         self._batches = _listed(batches, "batches")
-        self._labelled = None
+        self._labelled: list[Batch] | None = None
         if sensitivity_batches is not None:
-            self._labelled = _listed(sensitivity_batches, "sensitivity_batches")
+            self._labelled = _listed_parts(sensitivity_batches)
         self._states: HiddenStates | None = None
         self._known: dict[str, FunctionalDose] = {}
         self._weights: tuple[str, dict[str, Tensor]] = "", {}
@@ -137,9 +138,9 @@ class DoseMeter:
 
     def _dose(self, method: Method) -> FunctionalDose:
         """The dose, also where it is not finite."""
-        noise = self.noise_of(method)
-        key = recipe_hash(noise.recipe)
+        key = repr(method)
         if key not in self._known:
+            noise = self.noise_of(method)
             draws = (0.0,) * self._draws
             if self._states is None:
                 self._states = HiddenStates(self._model, self._batches)
@@ -221,7 +222,7 @@ class DoseMeter:
             self._weights = repr(rule), dict(zip(names, found, strict=True))
         return self._weights[1]
 
-    def _sensitivity_batches(self) -> list[Mapping[str, Any]]:
+    def _sensitivity_batches(self) -> Sequence[Batch]:
         if self._labelled is not None:
             return self._labelled
         return list(islice(self._batches, SENSITIVITY_BATCHES))
@@ -238,6 +239,16 @@ def _listed(batches: Batches, option: str) -> list[Mapping[str, Any]]:
             )
     if not listed:
         raise ValueError(f"{option} is empty; give batches of the train split, 96 to 128 rows in all")
+    return listed
+
+
+def _listed_parts(batches: Labelled) -> list[Batch]:
+    """The batches; those in parts are lists."""
+    listed: list[Batch] = []
+    with torch.random.fork_rng(devices=[]):
+        listed += [batches] if isinstance(batches, Mapping) else batches
+    parts: list[Any] = [one if isinstance(one, list | tuple) else [one] for one in listed]
+    _listed([part for own in parts for part in own], "sensitivity_batches")
     return listed
 
 

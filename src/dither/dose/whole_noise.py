@@ -21,6 +21,9 @@ from dither.methods.noisytune import NoisyTune
 from dither.methods.pats import PATS
 from dither.methods.targets import TRAINING_DTYPES, Target
 
+Batch = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""Inputs of a model, or parts of one size of them."""
+
 _FAMILY = "dose"  # of the draws: no run's seed gives them, since runs draw as their method
 
 
@@ -79,19 +82,32 @@ class WholeNoise:
 
 
 def gradients(
-    model: nn.Module, parameters: Sequence[Tensor], batches: Sequence[Mapping[str, Any]]
+    model: nn.Module,
+    parameters: Sequence[Tensor],
+    batches: Sequence[Batch],
 ) -> Iterator[Sequence[Tensor | None]]:
-    """The gradient of each batch's loss, at frozen weights in evaluation mode; `.grad` is not touched."""
+    """The gradient of each batch's loss, at frozen weights in evaluation mode; `.grad` is not touched.
+
+    Of a batch in parts it is the mean of the parts' gradients, one part in memory at a time.
+    """
     while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         model = model.module
     device = device_of(model)
     for number, batch in enumerate(batches):
-        with undisturbed(model), torch.enable_grad():
-            output = model(**on_device(batch, device))
-            loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
-            loss = _checked(loss, number)
-            found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        yield found
+        parts = [batch] if isinstance(batch, Mapping) else batch
+        total: list[Tensor | None] = [None] * len(parameters)
+        for part in parts:
+            with undisturbed(model), torch.enable_grad():
+                output = model(**on_device(part, device))
+                loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+                loss = _checked(loss, number) / len(parts)
+                found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            total = [_sum(known, new) for known, new in zip(total, found, strict=True)]
+        yield total
+
+
+def _sum(known: Tensor | None, new: Tensor | None) -> Tensor | None:
+    return new if known is None else known if new is None else known.add_(new)
 
 
 def _checked(loss: Any, number: int) -> Tensor:

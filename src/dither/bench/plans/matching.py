@@ -23,6 +23,7 @@ from dither.bench.plans.plan import Plan, arms_of
 from dither.bench.plans.settings import STRENGTH, is_resolved
 from dither.bench.runs.calibration import BATCHES, Calibration, calibrate, number_instead
 from dither.bench.runs.request import RunRequest
+from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.subset import strata, stratified
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of
@@ -96,11 +97,11 @@ def estimated_seconds(plan: Plan, step_seconds: Mapping[str, float]) -> float:
     for task in plan.tasks:
         arms = {arm: plan.arms(task)[arm] for arm in _missing(plan, task, set())}
         if arms:
-            one, recipe = _Training.of(plan, task), replace(task.recipe, **plan.train_settings)
+            one = _Training.of(plan, task)
             passes = 3 + sum(2 if is_resolved(settings) else 4 for settings in arms.values())
             learning = sum(method_info(base_of(arm)).needs_gradients for arm in arms)
-            inputs = BATCHES * one.batch_size * learning + len(one.states) * passes / 3
-            seconds[one.basis] = step_seconds[task.name] / recipe.batch_size * inputs
+            steps = BATCHES * learning + len(one.states) * passes / one.recipe.batch_size / 3
+            seconds[one.basis] = step_seconds[task.name] * steps
     return math.fsum(seconds.values())
 
 
@@ -237,9 +238,8 @@ class _Training:
         rows: of its train splits, in their order.
         states: those on which outputs are read.
         labelled: others, for sensitivities.
-        batch_size: as a device sees it at a time in a run.
-        max_length: likewise.
-        steps: likewise, were each row one input.
+        recipe: of its runs.
+        steps: of a run, were each row one input.
         basis: a digest of all that; with equal ones, arms have equal doses.
     """
 
@@ -248,8 +248,7 @@ class _Training:
     rows: Sequence[Row]
     states: Sequence[Row]
     labelled: Sequence[Row]
-    batch_size: int
-    max_length: int
+    recipe: Recipe
     steps: int
     basis: str
 
@@ -261,14 +260,13 @@ class _Training:
         order = stratified(strata([row[learned.label] for row in rows]), _ORDER)
         read = min(STATES, len(rows) // 2)
         states = [rows[at] for at in order[:read]]
-        batch = max(1, recipe.batch_size // (recipe.gradient_accumulation * plan.processes))
-        labelled = [rows[at] for at in order[read:][: BATCHES * batch]]
+        labelled = [rows[at] for at in order[read:][: BATCHES * recipe.batch_size]]
         steps = recipe.max_steps or math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
         decisive = [plan.source.digest, plan.dtype, learned.head, learned.labels, bool(task.languages)]
-        decisive += [batch, recipe.max_length, states, labelled]
+        decisive += [recipe.batch_size, recipe.max_length, states, labelled]
         basis = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
         arms = arms_of(task, plan.methods)
-        return cls(task, arms, rows, states, labelled, batch, recipe.max_length, steps, basis)
+        return cls(task, arms, rows, states, labelled, recipe, steps, basis)
 
     def calibration(self, plan: Plan, arms: Mapping[str, dict[str, Any]], *, matches: bool) -> Calibration:
         """The request to measure arms on it."""
@@ -277,8 +275,9 @@ class _Training:
             source=plan.source,
             states=self.states,
             labelled=self.labelled,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
+            batch_size=self.recipe.batch_size,
+            parts=self.recipe.gradient_accumulation * plan.processes,
+            max_length=self.recipe.max_length,
             steps=self.steps,
             arms=arms,
             references=references(plan, self.task),

@@ -38,6 +38,7 @@ class Calibration:
         labelled: other rows, in their order, on which sensitivities are measured; after the last one the
             first comes again, as in the next epoch of a run.
         batch_size: inputs in a batch of the latter.
+        parts: in which a run computes its batches, on one device or several.
         max_length: to which inputs are cut.
         steps: of a run's optimizer, about.
         arms: name -> all settings; λ is a number, or a word.
@@ -52,6 +53,7 @@ class Calibration:
     states: Sequence[Row]
     labelled: Sequence[Row]
     batch_size: int
+    parts: int
     max_length: int
     steps: int
     arms: Mapping[str, dict[str, Any]]
@@ -76,9 +78,11 @@ def calibrate(request: Calibration) -> dict[str, dict[str, Any]]:
     """
     with _threads(request.threads):
         meter = _Meter(request)
-        found = {arm: meter.dose(arm, settings) for arm, settings in request.arms.items()}
-        if request.matches:
-            found = {arm: dose | meter.match(arm, request.arms[arm]) for arm, dose in found.items()}
+        found = {}
+        for arm, settings in request.arms.items():
+            found[arm] = meter.dose(arm, settings)
+            if request.matches:
+                found[arm] |= meter.match(arm, settings)
         return found
 
 
@@ -125,7 +129,10 @@ class _Meter:
         self._meter = DoseMeter(
             model,
             list(map(batch, read)),
-            sensitivity_batches=list(map(batch, _rounds(labelled, request.batch_size))),
+            sensitivity_batches=[
+                list(map(batch, _parted(rows, request.parts)))
+                for rows in _rounds(labelled, request.batch_size)
+            ],
             total_steps=request.steps,
         )
 
@@ -185,6 +192,17 @@ def _rounds(inputs: Sequence[Any], size: int) -> list[list[Any]]:
         [inputs[place % len(inputs)] for place in places[at : at + size]]
         for at in range(0, len(places), size or 1)
     ]
+
+
+def _parted(inputs: Sequence[Any], parts: int) -> list[Sequence[Any]]:
+    """Parts of one size of a batch; a batch that cannot be cut so is its only part.
+
+    Example:
+        >>> _parted("abcd", 2), _parted("abc", 2)
+        (['ab', 'cd'], ['abc'])
+    """
+    size, left = divmod(len(inputs), parts)
+    return [inputs] if left or not size else [inputs[at : at + size] for at in range(0, len(inputs), size)]
 
 
 def _model(request: Calibration) -> Any:
