@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from dither.bench.plans.plan import Plan
 from dither.bench.recording import make_runs
 from dither.bench.runs.finetune import finetune
 from dither.bench.runs.request import RunRequest
-from dither.results import Experiment, Ledger, RunResult
+from dither.results import Experiment, Ledger, LedgerError, RunResult
 
 ARMS = ("none", "noisytune", "pats", "pats-blind@noise_lambda=energy", "pats@noise_lambda=0.1")
 
@@ -263,6 +264,19 @@ def test_a_number_is_never_matched(task, encoder, tmp_path, calibrated):
     assert (dose["asked"], dose["noise_lambda"], "reference" in dose) == (0.2, 0.2, False)
     with Ledger.read(tmp_path) as ledger:
         assert [one.id for one in ledger.results()] == [one.spec.id for one in plan.requests()]
+
+
+def test_a_folder_with_a_number_goes_on_by_the_set_that_its_refusal_names(
+    task, encoder, tmp_path, calibrated
+):
+    make_runs(quick(task, encoder, "pats.noise_lambda=0.15", methods=("none", "pats")), tmp_path)
+    with pytest.raises(LedgerError, match=r"0\.15 there, 'matched' now") as told:
+        make_runs(quick(task, encoder, methods=("none", "pats")), tmp_path)
+    (advice,) = re.findall(r"--set (\S+) goes on as before", str(told.value))
+    plan = quick(task, encoder, advice, methods=("none", "pats"), seeds=(0, 1))
+    make_runs(plan, tmp_path)
+    with Ledger.read(tmp_path) as ledger:
+        assert len(ledger) == 4
 
 
 def test_finetune_matches_too(task, encoder, tmp_path):
