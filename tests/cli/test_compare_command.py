@@ -66,7 +66,7 @@ def test_the_end_says_which_arms_have_the_same_dose(dither, films, tmp_path, str
     arms = "noisytune,pats,pats-blind@noise_lambda=energy,pats@noise_lambda=0.1"
     command = compare(films, tmp_path, *QUICK, "--methods", arms, "--seeds", "0")
     _, out, err = dither(*command)
-    assert err.startswith("measuring the functional dose on mine/films\n[0/5] ")
+    assert "\nmeasuring the functional dose on mine/films\n[0/5] " in err
     doses = {row["method"]: row for row in strict(dither(*command, "--json")[1])["doses"]}
     words = {
         name: f"{name} λ {row['noise_lambda']:g} (d {row['d']:.3f})"

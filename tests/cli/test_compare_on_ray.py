@@ -73,6 +73,7 @@ def test_an_interrupt_leaves_nothing_but_the_ledger(films, tmp_path, surrounding
     with started(films, tmp_path, surroundings) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("5 seeds can resolve nothing")
+        assert process.stderr.readline().startswith("measuring the functional dose")
         assert [process.stderr.readline()[:6] for _ in range(2)] == ["[0/10]", "[1/10]"]
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         out, err = process.communicate(timeout=PATIENCE)

@@ -41,7 +41,7 @@ def test_runs_are_made_pair_by_pair(task, encoder):
 
 def test_the_schedule_of_pats_is_part_of_a_run_and_linear_is_the_run_of_before(task, encoder):
     def planned(*assignments):
-        methods, _ = parse_settings(assignments, ("none", "noisytune", "pats"))
+        methods, _ = parse_settings(("pats.noise_lambda=0.15", *assignments), ("none", "noisytune", "pats"))
         plan = Plan.create([str(task)], str(encoder), methods, [0])
         runs = {request.spec.method: request.spec for request in plan.requests()}
         return runs, plan.experiment("compare").methods

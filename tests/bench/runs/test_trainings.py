@@ -118,7 +118,9 @@ def determined(result: RunResult) -> dict[str, Any]:
 
 
 def test_results_are_those_of_separate_trainings_to_the_last_bit():
-    arms, train = parse_settings(["train.max_steps=4"], ("none", "noisytune", "pats"))
+    arms, train = parse_settings(
+        ["train.max_steps=4", "pats.noise_lambda=0.15"], ("none", "noisytune", "pats")
+    )
     plan = Plan.create(BUILTIN, "builtin", arms, [0], train_settings=train)
     shared = {result.id: result for request in plan.trainings() for result in run_together(request)}
     requests = {(one.spec.task.partition("/")[2], one.spec.method): one for one in plan.requests()}
