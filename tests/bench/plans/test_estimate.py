@@ -129,6 +129,17 @@ def test_real_beginnings_of_runs_tell_what_a_run_takes(films):
     assert row.processor_seconds["pats"] < 1.2 * clock, "one thread"
 
 
+@pytest.mark.usefixtures("timed_here")
+def test_a_sample_that_was_timed_is_not_taken_for_the_data():
+    plan = Plan.create(["builtin/mining"], "builtin", {"none": {}}, [0], train_settings={"max_steps": 1})
+    estimate(plan, jobs=1)
+    (request,) = plan.requests()
+    assert {split: len(rows) for split, rows in encode(request).rows.items()} == {
+        "train.xx": 480,
+        "validation.xx": 480,
+    }
+
+
 def steps_of(size: int, seconds: float) -> timing._Steps:
     """Two equal steps."""
     found = timing._Steps()

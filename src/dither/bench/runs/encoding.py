@@ -39,8 +39,9 @@ def encode(request: RunRequest, *, trains: bool = True) -> Encoded:
     Raises:
         ValueError: the data are no longer those of the request, or the file cannot be read.
     """
-    key = encoding_key(request, trains=trains)
-    if not trains and (whole := encoding_key(request)) in _ENCODED:
+    # A sample of the data, on which beginnings of runs are timed, lies in a file of its own.
+    key, whole = ((*encoding_key(request, trains=each), request.encoded) for each in (trains, True))
+    if whole in _ENCODED:
         return _ENCODED[whole]
     if key not in _ENCODED:
         encoded = _encoded(request, trains=trains)
