@@ -11,14 +11,17 @@ from dither.report.values import finite
 from dither.stats import Analysis, Comparison
 from dither.stats import Table as Effects
 
-_EFFECTS = (
-    Column("task", "task"),
-    Column("method", "method"),
+_EFFECT = (
     Column("verdict", "verdict"),
     Column("difference", "difference", "+.2f"),
     Column("low", "from", "+.2f"),
     Column("high", "to", "+.2f"),
     Column("p", "p (Holm)", ".3g"),
+)
+_EFFECTS = (
+    Column("task", "task"),
+    Column("method", "method"),
+    *_EFFECT,
     Column("pairs", "pairs", "d"),
     Column("wins", "wins", "d"),
     Column("ties", "ties", "d"),
@@ -33,11 +36,7 @@ _EFFECTS = (
 
 _AVERAGES = (
     Column("method", "method"),
-    Column("verdict", "verdict"),
-    Column("difference", "difference", "+.2f"),
-    Column("low", "from", "+.2f"),
-    Column("high", "to", "+.2f"),
-    Column("p", "p (Holm)", ".3g"),
+    *_EFFECT,
     Column("seeds", "seeds", "d"),
     Column("detectable", "detectable", ".2f"),
     Column("why", "in full"),
