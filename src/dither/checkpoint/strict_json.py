@@ -24,7 +24,7 @@ def parsed(text: bytes, *, parse_int: Callable[[str], int] = int) -> Any:
         ValueError: 'a' stands there twice
     """
     try:
-        value = json.loads(text.decode(), object_pairs_hook=_unique, parse_int=parse_int)
+        value = json.loads(text.decode(), object_pairs_hook=unique, parse_int=parse_int)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if b"\\u" in text:  # the only way to half a pair
@@ -46,7 +46,8 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of these names and values; ValueError where a name stands twice."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:

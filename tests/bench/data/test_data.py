@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Callable
@@ -89,6 +90,40 @@ def test_an_integer_score_becomes_a_float(loaded: Callable[..., TaskData]) -> No
 def test_tags_may_be_numbers(loaded: Callable[..., TaskData]) -> None:
     data = loaded([{"tokens": ["a", "b"], "tags": [1, 0]}, TAGGED[1]], ".jsonl", "tagging")
     assert data.splits["train"] == TAGGED
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "ids"),
+    [
+        (["1", "2", "3", "4", "5"], [5, 1, 2], [4, 0, 1]),
+        (["1", "0"], [1, 0], [0, 1]),
+        (["-1", "0", "1"], [-1, 0, 1], [0, 1, 2]),
+        (["0.5", "1"], [1, 0.5, 1.0], [1, 0, 1]),
+        (["none", "0"], [0], [1]),
+        (["no", "yes"], [1, 0], [1, 0]),
+    ],
+)
+def test_a_number_means_the_same_label_in_every_format(
+    labels: list[str], numbers: list[float], ids: list[int], write_rows: Callable[..., Path], small_task: Any
+) -> None:
+    task = small_task(labels=labels, metrics=["accuracy"])
+    write_rows("validation.csv", "text,label\n" + "".join(f"a,{number}\n" for number in numbers))
+    write_rows("train.jsonl", [{"text": "a", "label": number} for number in numbers])
+    for rows in load(task).splits.values():
+        assert [row["label"] for row in rows] == ids
+
+
+def test_numbers_name_tags_as_they_name_labels(loaded: Callable[..., TaskData]) -> None:
+    metrics = {"metrics": ["tag_accuracy"], "primary": ["tag_accuracy"]}
+    data = loaded([{"tokens": ["a", "b"], "tags": [1, 0]}], ".jsonl", "tagging", labels=["1", "0"], **metrics)
+    assert data.splits["train"][0]["tags"] == ["1", "0"]
+
+
+def test_cells_have_any_length_and_other_columns_any_name(loaded: Callable[..., TaskData]) -> None:
+    limit, long = csv.field_size_limit(), "word " * 30_000
+    data = loaded(f"id,id,,,text,label\n1,2,3,4,{long},1\n", ".csv")
+    assert data.splits["train"] == [{"text": long, "label": 1}]
+    assert csv.field_size_limit() == limit
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".csv"])

@@ -103,6 +103,35 @@ FILES: list[tuple[str, str | bytes, str]] = [
     (".csv", "text,label\na,1\nb\n", ":3: broken CSV: 1 cells for 2 names in the header"),
     (".csv", "text,text\na,1\n", ":2: broken CSV: 2 cells for 1 names in the header"),
     (".csv", 'text,label\n"a"b,1\n', ":2: broken CSV: "),
+    (
+        ".csv",
+        "text,text,label\na,b,1\n",
+        ":2: broken CSV: 3 cells for 2 names in the header; 'text' stands there",
+    ),
+    (
+        ".csv",
+        'text,label\na,1\n\n"b,1\nc,1\nd,1\n',
+        ":4: broken CSV: a quote opens a cell here and none closes it",
+    ),
+    (
+        ".csv",
+        'text,label\na,1\n"b,1\n"c",1\n',
+        ":3: broken CSV: a cell goes on after the quote that closes it",
+    ),
+    (
+        ".csv",
+        'text,label\n"b,1\nc",1,1\n',
+        ":2: broken CSV: 3 cells for 2 names in the header; the row goes on to",
+    ),
+    (".csv", 'text,label\n"a\nb",maybe\n', ":2: column 'label': unknown label 'maybe'"),
+    (
+        ".csv",
+        "text,label\ra,1\r",
+        ":1: broken CSV: a carriage return stands alone; end lines with a line feed",
+    ),
+    (".csv", "text,label\na,0_1\n", ":2: column 'label': unknown label '0_1'; allowed: 0 no, 1 yes"),
+    (".csv", "text,label\na,1.0\n", ":2: column 'label': unknown label 1.0; allowed: 0 no, 1 yes"),
+    (".jsonl", '{"text": "a", "text": "b", "label": 1}\n', ":1: broken JSON: 'text' stands there twice"),
     (".csv", "text,label\na,maybe\n", ":2: column 'label': unknown label 'maybe'; allowed: 0 no, 1 yes"),
     (".csv", 'text,label\n"a\nb",1\nb,2\n', ":4: column 'label': unknown label 2"),
     (".csv", "label\n1\n", ":2: no column text"),
@@ -131,6 +160,21 @@ def test_a_bad_file_is_named(
     path = write_rows(f"train{suffix}", content)
     with pytest.raises(ValueError, match=re.escape(f"{path}{message}")):
         load(small_task())
+
+
+@pytest.mark.parametrize("labels", [["1", "2", "3"], ["1", "1.0", "none"]])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_number_that_is_no_name_among_numbers_is_refused(
+    suffix: str, labels: list[str], small_task: Callable[..., Task], write_rows: Callable[..., Path]
+) -> None:
+    number = 0 if "2" in labels else "1e0" if suffix == ".csv" else 1  # no name, or the number of two of them
+    content = f"text,label\na,{number}\n" if suffix == ".csv" else [{"text": "a", "label": number}]
+    write_rows(f"train{suffix}", content)
+    message = (
+        r"unknown label [01].*; allowed: '1', .* a number is the name of a label in every format, never its"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(small_task(labels=labels, metrics=["accuracy"]))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "not gzip", "bad end"])

@@ -79,6 +79,12 @@ def test_labels_in_another_order_are_refused(hub: StandIn) -> None:
         load(load_task("glue/rte"))
 
 
+def test_class_labels_are_places_also_where_names_are_numbers(hub: StandIn, small_task: Any) -> None:
+    hub.names = ("1", "0")
+    task = small_task(source="hub", hub={"path": "someone/x"}, columns=["sentence1"], labels=["1", "0"])
+    assert [row["label"] for row in load(task).splits["train"]] == [1, 0]
+
+
 def test_a_bad_row_of_the_hub_is_named(hub: StandIn, write_rows: Callable[..., Path]) -> None:
     write_rows("hub/validation.jsonl", [{"sentence1": "a", "sentence2": "b", "label": -1, "idx": 0}])
     with pytest.raises(ValueError, match="nyu-mll/glue/rte/validation:0: column 'label': unknown label -1"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dither.bench.data.rows import numerals
 from dither.bench.tasks.task import Task
 
 
@@ -31,11 +32,21 @@ def from_hub(task: Task, split: str) -> tuple[str, Iterable[Any]]:
     except Exception as error:  # several libraries raise here, each its own kinds
         raise OSError(f"{task.name}: no {place} from the Hub: {error}; or give data_dir") from error
     table = table.rename_columns({theirs: ours for ours, theirs in task.hub.renamed.items()})
-    if task.hub.rows:
-        beginning = task.hub.rows.replace("{language}", spoken)
-        return f"{place}/{beginning}*", (row for row in table if str(row["id"]).startswith(beginning))
     feature = table.features.get(task.label)
     names = getattr(getattr(feature, "feature", feature), "names", None)
     if names and tuple(names) != task.labels:
         raise ValueError(f"{place}: its labels are {names}, those of {task.name} {list(task.labels)}")
-    return place, table
+    rows: Iterable[Any] = table
+    if names and numerals(task.labels):  # these numbers are places, and elsewhere they would be names
+        rows = ({**row, task.label: _named(row[task.label], names)} for row in table)
+    if task.hub.rows:
+        beginning = task.hub.rows.replace("{language}", spoken)
+        return f"{place}/{beginning}*", (row for row in rows if str(row["id"]).startswith(beginning))
+    return place, rows
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """The names of places in a ClassLabel, in lists too; -1 is no label there."""
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else f"number {value}"

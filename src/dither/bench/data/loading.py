@@ -7,21 +7,24 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from dither import builtin
 from dither.bench.data.hub import from_hub
-from dither.bench.data.rows import Row, checked_rows
+from dither.bench.data.rows import Row, checked_rows, number_of
 from dither.bench.tasks.checks import FORMATS
 from dither.bench.tasks.files import load_task
 from dither.bench.tasks.subset import strata
 from dither.bench.tasks.task import Task
+from dither.checkpoint.strict_json import unique
 
 
 @dataclass(frozen=True)
@@ -83,25 +86,72 @@ def _lines(stream: Any, path: Path) -> Iterator[str]:
 def _json_rows(lines: Iterator[str], place: object, task: Task) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(lines, 1):
         try:
-            yield from [(number, json.loads(line))] if line.strip() else []
+            yield from [(number, json.loads(line, object_pairs_hook=unique))] if line.strip() else []
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{place}:{number}: broken JSON: {error}") from error
 
 
 def _csv_rows(lines: Iterator[str], place: object, task: Task) -> Iterator[tuple[int, Any]]:
+    header: list[str] = []
+    twice: list[str] = []
+    for first, last, cells in _records(lines, place):
+        if not header:
+            header = cells
+            twice = [name for name in (*task.columns, task.label) if header.count(name) > 1]
+            continue
+        if twice or len(cells) != len(header):
+            reason = f"{len(cells)} cells for {len(set(header))} names in the header"
+            if twice:
+                reason += f"; {twice[0]!r} stands there twice: give each column a name of its own"
+            elif last > first:
+                reason += f"; the row goes on to line {last}: does a quote stand open?"
+            raise ValueError(f"{place}:{first}: broken CSV: {reason}")
+        row: Row = dict(zip(header, cells, strict=True))
+        if task.label in row and row[task.label] not in task.labels:
+            # What is no number may be a wrong name: the check will tell.
+            number = number_of(row[task.label])
+            row[task.label] = row[task.label] if number is None else number
+        yield first, row
+
+
+def _records(lines: Iterator[str], place: object) -> Iterator[tuple[int, int, list[str]]]:
+    """The records of a CSV file that hold anything, each with its first and its last line."""
     reader = csv.reader(lines, strict=True)
-    try:
-        header = next(reader, [])
-        for cells in filter(None, reader):
-            if not len(cells) == len(header) == len(set(header)):
-                raise csv.Error(f"{len(cells)} cells for {len(set(header))} names in the header")
-            row: Row = dict(zip(header, cells, strict=True))
-            if task.label in row and row[task.label] not in task.labels:
-                with suppress(ValueError):  # what is no number may be a wrong name: the check will tell
-                    row[task.label] = (float if task.head == "regression" else int)(row[task.label])
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise ValueError(f"{place}:{reader.line_num}: broken CSV: {error}") from error
+    while True:
+        first = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            reason = next((ours for theirs, ours in _CSV_ERRORS.items() if theirs in str(error)), str(error))
+            seen = f" (seen in line {reader.line_num})" if reader.line_num > first else ""
+            raise ValueError(f"{place}:{first}: broken CSV: {reason}{seen}") from error
+        if cells is None:
+            return
+        if cells:
+            yield first, reader.line_num, cells
+
+
+_CSV_ERRORS = {
+    "unexpected end of data": "a quote opens a cell here and none closes it; a quote that is text itself is "
+    'written twice ("") in a cell with quotes around it',
+    "expected after": "a cell goes on after the quote that closes it; a quote that is text itself is written "
+    'twice ("")',
+    "new-line character": "a carriage return stands alone; end lines with a line feed, or with both",
+}
+"""A part of the csv module's message -> what it means for the file."""
+
+_CSV_LIMIT = Lock()
+
+
+@contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """The csv module's limit, 131,072 characters a cell unless somebody sets it, is one for the process."""
+    with _CSV_LIMIT:
+        before = csv.field_size_limit(sys.maxsize)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _find(folder: Path, names: list[str]) -> Path:
@@ -120,7 +170,7 @@ def _from_file(task: Task, split: str, folder: Path) -> tuple[list[Row], Provena
     if task.source == "local" and not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{path} leads out of {folder} through a link; put the file itself there")
     read = _csv_rows if path.name.endswith((".csv", ".csv.gz")) else _json_rows
-    with path.open("rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file, _cells_of_any_length():
         hashed = _Hashed(file)
         lines = _lines(io.BufferedReader(hashed, 1 << 20), path)
         rows = checked_rows(read(lines, path, task), task, path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from dither.bench.tasks.task import Task
@@ -17,14 +20,55 @@ def _text(value: Any, column: str) -> str:
     return value
 
 
+def number_of(text: str) -> int | float | None:
+    """The finite number that a text spells, or None; an underscore is no part of a number.
+
+    Example:
+        >>> number_of("12"), number_of("-0.5"), number_of("0_1"), number_of("nan"), number_of("good")
+        (12, -0.5, None, None, None)
+    """
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind("" if "_" in text else text)
+            return number if math.isfinite(number) else None
+    return None
+
+
+@lru_cache(maxsize=64)
+def numerals(labels: tuple[str, ...]) -> Mapping[float, list[int]]:
+    """Number -> the ids of the labels whose name it is; empty where no name is a number.
+
+    Example:
+        >>> numerals(("2", "1", "none")), numerals(("bad", "good"))
+        ({2: [0], 1: [1]}, {})
+    """
+    found: dict[float, list[int]] = {}
+    for index, name in enumerate(labels):
+        if (number := number_of(name)) is not None:
+            found.setdefault(number, []).append(index)
+    return found
+
+
 def _label(value: Any, task: Task) -> Any:
-    """Return a number in the task's range, or the id of a label or tag that is given by id or by name."""
-    low, high = task.range or (0, len(task.labels) - 1)
+    """Return a number in the task's range, or the id of a label or tag that is given by name or by number.
+
+    A number is the name of a label where names are numbers, and its id (0 the first) where none is one.
+    """
     if isinstance(value, str) and value in task.labels:
         return task.labels.index(value)
-    if type(value) in ((int, float) if task.range else (int,)) and low <= value <= high:  # not NaN
+    low, high = task.range or (0, len(task.labels) - 1)
+    named = numerals(task.labels)
+    if named and type(value) in (int, float) and len(ids := named.get(value, [])) == 1:
+        return ids[0]
+    whole = type(value) in ((int, float) if task.range else (int,))
+    if not named and whole and low <= value <= high:  # not NaN
         return float(value) if task.range else value
     allowed = ", ".join(f"{index} {name}" for index, name in enumerate(task.labels)) or f"{low:g} to {high:g}"
+    if named:
+        allowed = (
+            f"{', '.join(map(repr, task.labels))}. Where names are numbers, a number is the name of a label "
+            "in every format, never its place in the list"
+        )
     raise ValueError(f"column {task.label!r}: unknown label {value!r:.80}; allowed: {allowed}")
 
 
