@@ -75,9 +75,9 @@ def test_the_end_says_which_arms_have_the_same_dose(dither, films, tmp_path, str
     }
     blind, fixed = "pats-blind@noise_lambda=energy", "pats@noise_lambda=0.1"
     for line in (
-        f"equal functional dose: {words['pats']}",
+        f"equal functional dose: {words['noisytune']}, {words['pats']}",
         f"equal energy: {words[blind]}",
-        f"λ as it was set: {words['noisytune']}, {words[fixed]}",
+        f"λ as it was set: {words[fixed]}",
     ):
         assert line in out
     assert doses["none"] | {"task": ""} == dict.fromkeys(doses["none"]) | {"task": "", "method": "none"}

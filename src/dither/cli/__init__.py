@@ -35,6 +35,7 @@ examples:
   dither tasks                                       what can be compared on
   dither compare glue/rte glue/cola --model ./my-encoder --data-dir ./data --seeds 0-8 --out runs/rte-cola
   dither sweep builtin/tagging --model builtin --method pats --param beta=0.85,0.98 --out runs/beta
+  dither dose glue/rte --model ./my-encoder --data-dir ./data --methods noisytune,pats
   dither finetune glue/rte --model ./my-encoder --method pats --seed 0 --out runs/rte-pats
   dither report runs/rte-cola                        one page of what those runs tell
 

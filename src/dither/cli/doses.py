@@ -19,21 +19,27 @@ Row = Mapping[str, Any]
 def dose_lines(rows: Sequence[Row]) -> list[str]:
     """A line for the arms of equal functional dose, one for those of equal energy, one for the others.
 
+    An arm that others are matched to stands with them.
+
     Args:
         rows: from `dither.results.dose_rows`.
 
     Example:
-        >>> made = {"task": "glue/rte", "energy": 0.005, "reference": None}
+        >>> set_by_hand = {"task": "glue/rte", "d": 0.13, "reference": None}
+        >>> found = {"task": "glue/rte", "d": 0.13, "reference": "noisytune, λ 0.15"}
         >>> dose_lines([
-        ...     {**made, "method": "noisytune", "asked": 0.15, "noise_lambda": 0.15, "d": 0.13},
-        ...     {**made, "method": "pats", "asked": "matched", "noise_lambda": 0.356, "d": 0.13},
+        ...     {**set_by_hand, "method": "noisytune", "asked": 0.15, "noise_lambda": 0.15},
+        ...     {**found, "method": "pats", "asked": "matched", "noise_lambda": 0.356},
         ... ])
-        ['equal functional dose: pats λ 0.356 (d 0.130)', 'λ as it was set: noisytune λ 0.15 (d 0.130)']
+        ['equal functional dose: noisytune λ 0.15 (d 0.130), pats λ 0.356 (d 0.130)']
     """
     lines: dict[str, dict[str, list[Row]]] = {title: {} for title in (*WORDS.values(), _SET)}
+    matched_to = {row["reference"] for row in rows if row["asked"] == "matched"}
     for row in rows:
         if row["d"] is not None:
-            title = WORDS.get(row["asked"], _SET) if isinstance(row["asked"], str) else _SET
+            set_by_hand = not isinstance(row["asked"], str)
+            is_reference = set_by_hand and f"{row['method']}, λ {row['noise_lambda']}" in matched_to
+            title = WORDS.get("matched" if is_reference else str(row["asked"]), _SET)
             lines[title].setdefault(row["method"], []).append(row)
     return [
         f"{title}: {', '.join(_arm(name, own) for name, own in arms.items())}"
