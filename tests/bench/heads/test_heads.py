@@ -110,6 +110,27 @@ def test_a_word_without_a_token_moves_no_other(small_task, labels, unseen):
     assert decoded == [[labels[1], unseen, unseen, labels[1]]]
 
 
+@pytest.mark.parametrize(
+    ("words", "length", "kept"),
+    [
+        (["cat", "\u200b", ""], 16, 3),
+        (["cat", "\u200b", ""], 3, 3),  # as long as may be, and nothing is cut off
+        (["\u200b", ""], 16, 2),
+        (["the", "playing", "\u200b", "playing", "\u200b", "cat", "\u200b"], 6, 5),
+        (["the", "playing", "\u200b", "cat", "\u200b"], 5, 3),
+        (["the", "playing", "\u200b", "cat", "\u200b"], 4, 3),  # half of a word is there
+    ],
+)
+def test_words_without_a_token_are_not_lost_at_the_end(small_task, words, length, kept):
+    from tokenizers import normalizers
+
+    task, made = small_task("tagging"), tokenizer()
+    made.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")
+    rows = [{"tokens": words, "tags": ["B-X" if word.strip("\u200b") else "O" for word in words]}]
+    features = tagging.encode(task, rows, made, length)
+    assert tagging.decode(task, (true_logits(task, features),), features, rows) == [rows[0]["tags"][:kept]]
+
+
 def answer(text: str, start: int) -> dict[str, Any]:
     return {"text": [text], "answer_start": [start]}
 

@@ -166,3 +166,55 @@ def test_real_answers_are_found_in_their_inputs(language: str, test_data: Path, 
     right = [text in one["answers"]["text"] for text, one in zip(said, rows, strict=True)]
     short = [len(one["answers"]["text"][0]) < 9 for one in rows]
     assert all(good for good, brief in zip(right, short, strict=True) if brief)
+
+
+OUTER = {
+    "space": " ",
+    "mark": "\u0301",
+    "variation selector": "\ufe0f",
+    "joiner": "\u200d",
+    "soft hyphen": "\u00ad",
+    "right-to-left mark": "\u200f",
+}
+
+
+@pytest.fixture(scope="module")
+def uncased() -> Any:
+    """A tokenizer that drops what OUTER holds, as those of uncased encoders do."""
+    from tokenizers import Regex, normalizers
+
+    made = tokenizer()
+    made.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"[\p{Mn}\p{Cf}]"), "")
+    return made
+
+
+@pytest.mark.parametrize("outer", OUTER.values(), ids=OUTER)
+@pytest.mark.parametrize("length", [12, 64])
+def test_outer_characters_without_a_token_cost_no_answer(
+    outer: str, length: int, small_task: Callable[..., Task], uncased: Any
+) -> None:
+    texts = [f"{outer}bad film", f"bad film{outer}", f"{outer * 2}bad film{outer}"]
+    rows = [row(context=f"{LONG} {text} the cat sat on the mat", text=text) for text in texts]
+    task = small_task("span")
+    features = span.encode(task, rows, uncased, length)
+    trained = [i for i, one in enumerate(features) if one["end_positions"]]
+    assert {features[i]["row_number"] for i in trained} == {0, 1, 2}
+    for i in trained:
+        first, last = features[i]["start_positions"], features[i]["end_positions"]
+        context = rows[features[i]["row_number"]]["context"]
+        assert context[features[i]["row_starts"][first] : features[i]["row_ends"][last]] == "bad film"
+    ideal = [(i, features[i]["start_positions"], features[i]["end_positions"], 9.0) for i in trained]
+    assert span.decode(task, logits(features, *ideal), features, rows) == [text.strip(" ") for text in texts]
+
+
+def test_an_answer_is_not_stretched_over_what_is_no_part_of_it(
+    small_task: Callable[..., Task], uncased: Any
+) -> None:
+    rows = [row(context="a\u200f bad\u200f film\u0301 sat", text=text) for text in ("bad", "film\u0301")]
+    rows.append(row(context="\u200f\u0301 cat", text="\u200f\u0301"))  # nothing of this answer has a token
+    features = span.encode(small_task("span"), rows, uncased, 64)
+    wanted = [(one["start_positions"], one["end_positions"]) for one in features]
+    assert wanted == [(5, 5), (6, 6), (0, 0)]
+    peaks = [(0, 5, 5, 9.0), (1, 4, 6, 9.0), (2, 4, 4, 9.0)]
+    said = span.decode(small_task("span"), logits(features, *peaks), features, rows)
+    assert said == ["bad", "a\u200f bad\u200f film", "cat"]

@@ -1,6 +1,7 @@
 """A span of a context that answers a question."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_lengt
     """Tokenise question and context; a context that is too long becomes several inputs that overlap.
 
     Neighbours share a third of `max_length`, at most half of the room beside the question. A question is cut
-    to half of the input. An answer that is not wholly in an input trains it towards the first token.
+    to half of the input. An answer that is not wholly in an input trains it towards the first token, but for
+    spaces, and characters without a token, at its ends.
     `row_number` holds the number of the row; `row_starts` and `row_ends`, for each token, which characters of
     the context it covers, or -1.
     """
@@ -59,9 +61,9 @@ def _inputs(
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
-        for window in range(len(tokens["input_ids"])):
-            spans = _context_spans(tokens, window)
-            first, last = _token_span(spans, row[answers])
+        windows = [_context_spans(tokens, window) for window in range(len(tokens["input_ids"]))]
+        places = _token_spans(windows, row[context], row[answers])
+        for window, (spans, (first, last)) in enumerate(zip(windows, places, strict=True)):
             starts, ends = ([span[side] for span in spans] for side in (0, 1))
             yield {key: tokens[key][window] for key in tokens if key not in _FOR_DECODING} | {
                 "start_positions": first,
@@ -88,15 +90,45 @@ def _context_spans(tokens: Any, window: int) -> list[Span]:
     return [span if part == 1 else OUTSIDE for span, part in zip(offsets, parts, strict=True)]
 
 
-def _token_span(spans: Sequence[Span], answers: dict[str, list[Any]]) -> tuple[int, int]:
-    """First and last token of the first answer; (0, 0) where it is not wholly there."""
+def _token_spans(
+    windows: Sequence[Sequence[Span]], context: str, answers: dict[str, list[Any]]
+) -> list[tuple[int, int]]:
+    """First and last token of the first answer in each input of a row; (0, 0) where it is not whole."""
     if not answers["text"]:
-        return 0, 0
-    first = answers["answer_start"][0]
-    last = first + len(answers["text"][0])
-    covered = [at for at, span in enumerate(spans) if span[0] < last and span[1] > first]
+        return [(0, 0)] * len(windows)
+    first, last = _bare(answers["answer_start"][0], answers["text"][0])
+    found = [_token_span(spans, first, last) for spans in windows]
+    if first == last or any(place != (0, 0) for place in found):
+        return found
+    # Characters at its ends may have no token; those in between do not matter.
+    before = _tokens_before(chain.from_iterable(windows), len(context))
+    first = int(np.searchsorted(before, before[first], side="right")) - 1
+    last = int(np.searchsorted(before, before[last]))
+    return [_token_span(spans, first, last) for spans in windows]
+
+
+def _token_span(spans: Sequence[Span], first: int, last: int) -> tuple[int, int]:
+    covered = [at for at, span in enumerate(spans) if span[0] < last and span[1] > first and first < last]
     whole = covered and spans[covered[0]][0] <= first and spans[covered[-1]][1] >= last
     return (covered[0], covered[-1]) if whole else (0, 0)
+
+
+def _bare(first: int, text: str) -> Span:
+    """Where a text that stands at a place stands without the spaces around it."""
+    first += len(text) - len(text.lstrip())
+    return first, first + len(text.strip())
+
+
+def _tokens_before(spans: Iterable[Span], length: int) -> np.ndarray:
+    """(length + 1,): how many characters before each place of a context have a token.
+
+    Joiners, soft hyphens, variation selectors and combining marks have none in many tokenizers.
+    """
+    change = np.zeros(length + 1, dtype=np.int64)
+    inside = np.array([span for span in spans if span != OUTSIDE], dtype=np.int64).reshape(-1, 2)
+    np.add.at(change, inside[:, 0], 1)
+    np.add.at(change, inside[:, 1], -1)
+    return np.concatenate([[0], np.cumsum(np.cumsum(change[:-1]) > 0)])
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -120,16 +152,44 @@ def decode(
     """The best answer in any of a row's inputs, by the sum of its start and end logits; two (inputs, tokens).
 
     Inputs compete by these sums, without a softmax, as in the official scripts. "" where no input holds a
-    token of the context.
+    token of the context. Characters without a token cannot be said: an answer that differs in such characters
+    alone from one of the row's, at its ends, is that one.
     """
-    context = task.columns[1]
+    _, context, answers = task.columns
     starts, ends = outputs
-    found: list[list[tuple[float, str]]] = [[] for _ in rows]
+    best: list[tuple[float, Span]] = [(-np.inf, OUTSIDE)] * len(rows)
+    inputs: list[list[int]] = [[] for _ in rows]
     for i, one in enumerate(features):
-        row = one["row_number"]
-        spans = list(zip(one["row_starts"], one["row_ends"], strict=True))
-        found[row] += candidates(starts[i], ends[i], spans, rows[row][context])
-    return [max(answers, key=lambda answer: answer[0], default=(0.0, ""))[1] for answers in found]
+        number = one["row_number"]
+        inputs[number].append(i)
+        for found in _candidates(starts[i], ends[i], _spans(one), rows[number][context])[:1]:
+            best[number] = max(best[number], found, key=lambda answer: answer[0])
+    return [
+        _said(row[context], *place, row[answers], chain.from_iterable(_spans(features[i]) for i in own))
+        for row, (_, place), own in zip(rows, best, inputs, strict=True)
+    ]
+
+
+def _spans(one: dict[str, Any]) -> list[Span]:
+    return list(zip(one["row_starts"], one["row_ends"], strict=True))
+
+
+def _said(context: str, first: int, last: int, answers: dict[str, list[Any]], spans: Iterable[Span]) -> str:
+    """The text at a place, or the row's own answer whose characters with a token are the same."""
+    said = context[first:last].strip() if first >= 0 else ""
+    if not said or said in answers["text"]:
+        return said
+    first, last = _bare(first, context[first:last])
+    golden = (
+        (text, _bare(at, text)) for text, at in zip(answers["text"], answers["answer_start"], strict=True)
+    )
+    near = [(text, place) for text, place in golden if place[0] < last and first < place[1]]
+    if near:
+        before = _tokens_before(spans, len(context))
+        for text, (a, b) in near:
+            if before[a] == before[first] and before[b] == before[last]:
+                return text.strip()
+    return said
 
 
 def candidates(
@@ -148,6 +208,16 @@ def candidates(
         >>> candidates(*scores, [OUTSIDE, (0, 2), (2, 5)], "a cat")
         [(3.0, 'cat'), (2.0, 'a'), (1.0, 'a cat')]
     """
+    return [
+        (score, context[first:last].strip())
+        for score, (first, last) in _candidates(starts, ends, spans, context)
+    ]
+
+
+def _candidates(
+    starts: np.ndarray, ends: np.ndarray, spans: Sequence[Span], context: str
+) -> list[tuple[float, Span]]:
+    """The same with the characters of each answer."""
     inside = np.array([start >= 0 for start, _ in spans])
     scores = _span_scores(starts[: len(inside)], ends[: len(inside)], inside).ravel()
     least = np.partition(scores, -N_BEST)[-N_BEST] if len(scores) > N_BEST else -np.inf
@@ -156,10 +226,10 @@ def candidates(
     answers = []
     for at in best:
         first, further = divmod(int(at), MAX_ANSWER_TOKENS)
-        # Tokens of some tokenizers cover the space before their word.
-        text = context[spans[first][0] : spans[first + further][1]].strip()
-        answers.append((float(scores[at]), text))
-    return [(score, text) for score, text in answers if text]
+        place = spans[first][0], spans[first + further][1]
+        if context[slice(*place)].strip():  # tokens of some tokenizers cover the space before their word
+            answers.append((float(scores[at]), place))
+    return answers
 
 
 def _span_scores(starts: np.ndarray, ends: np.ndarray, inside: np.ndarray) -> np.ndarray:

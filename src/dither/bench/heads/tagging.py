@@ -24,7 +24,8 @@ def config(task: Task) -> dict[str, Any]:
 def encode(task: Task, rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> Features:
     """Tokenise words; `labels` holds a tag at the first sub-token of each word.
 
-    `row_words` holds, at the same tokens, the number of the word, and -1 elsewhere.
+    `row_words` holds, at the same tokens, the number of the word, and -1 elsewhere; `row_whole` how many
+    words of the row were not cut off at its end.
     """
     if not tokenizer.is_fast:
         raise ValueError(
@@ -41,16 +42,20 @@ def _inputs(
     words_column = task.columns[0]
     numbers = {tag: number for number, tag in enumerate(task.labels)}
     for row in rows:
-        tokens = tokenizer(
-            row[words_column], is_split_into_words=True, truncation=True, max_length=max_length
-        )
+        given = {"is_split_into_words": True, "truncation": True, "max_length": max_length}
+        tokens = tokenizer(row[words_column], **given)
         words = tokens.word_ids()
         starts = [
             -1 if word in (None, before) else word
             for word, before in zip(words, [None, *words[:-1]], strict=True)
         ]
         tags = [IGNORED if word < 0 else numbers[row[task.label][word]] for word in starts]
-        yield dict(tokens) | {"labels": tags, "row_words": starts}
+        whole = len(row[words_column])
+        if len(words) >= max_length:  # it may be cut off: before the next word that has a token
+            parts = tokenizer(row[words_column], return_overflowing_tokens=True, **given)
+            lost = [word for part in parts.encodings[1:] for word in part.word_ids if word is not None]
+            whole = min((word for word in lost if word > max(starts)), default=whole)
+        yield dict(tokens) | {"labels": tags, "row_words": starts, "row_whole": whole}
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -61,7 +66,7 @@ def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]
     pad = DataCollatorForTokenClassification(tokenizer)
 
     def collate(features: list[dict[str, Any]]) -> dict[str, Any]:
-        return dict(pad([{key: one[key] for key in one if key != "row_words"} for one in features]))
+        return dict(pad([{key: one[key] for key in one if not key.startswith("row_")} for one in features]))
 
     return collate
 
@@ -72,7 +77,7 @@ def decode(
     """The tag with the highest logit for each word; (rows, tokens, tags) -> lists.
 
     Words cut off at the end are left out. A word without a token, such as one of invisible characters
-    alone, gets O, or the task's first tag.
+    alone, gets O, or the task's first tag, wherever it stands.
     """
     (logits,) = outputs
     best = logits.argmax(axis=-1)
@@ -80,5 +85,5 @@ def decode(
     tagged = []
     for i, one in enumerate(features):
         tags = {word: task.labels[best[i, at]] for at, word in enumerate(one["row_words"]) if word >= 0}
-        tagged.append([tags.get(word, unseen) for word in range(max(tags, default=-1) + 1)])
+        tagged.append([tags.get(word, unseen) for word in range(one["row_whole"])])
     return tagged
