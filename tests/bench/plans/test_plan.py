@@ -31,7 +31,7 @@ def write_train(task: Path, rows: list[dict]) -> None:
     (task.parent / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_runs_are_made_pair_by_pair(task, encoder):
+def test_runs_are_made_pair_by_pair(task, encoder, unmoved_random_state):
     plan = plan_of(task, encoder, "pats.noise_lambda=0.15", methods=("none", "pats"), seeds=(4, 1))
     runs = [(request.spec.seed, request.spec.method) for request in plan.requests()]
     assert runs == [(4, "none"), (4, "pats"), (1, "none"), (1, "pats")]

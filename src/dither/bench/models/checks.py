@@ -20,6 +20,8 @@ def check_model(
 ) -> int:
     """Load a model and its tokenizer once, to see that both serve a task, and the methods the model.
 
+    Its new head is drawn and thrown away: the global random state is where it was.
+
     Args:
         source: from `find_model`.
         task: what the model is for.
@@ -35,12 +37,14 @@ def check_model(
         ValueError: as `load_model` and `load_tokenizer`; or the tokenizer has more tokens than the model has
             embeddings; or a pattern fits no tensor; or the model cannot compute activations twice.
     """
+    import torch
     from torch import nn
 
     from dither.methods.plain import Plain
     from dither.methods.targets import targets
 
-    model, tokenizer = load_model(source, task.learned, dtype), load_tokenizer(source)
+    with torch.random.fork_rng(devices=[]):
+        model, tokenizer = load_model(source, task.learned, dtype), load_tokenizer(source)
     if checkpointing and not model.supports_gradient_checkpointing:
         raise ValueError(
             f"model {source.name} ({type(model).__name__}) does not support "
