@@ -121,17 +121,6 @@ def test_an_empty_or_foreign_folder_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.sqlite"]
 
 
-def test_missing_parts_name_themselves(folder, monkeypatch, capsys):
-    import dither.report
-
-    monkeypatch.setattr(dither.report, "find_spec", lambda name: None)
-    assert main(["report", str(folder)]) == 1
-    assert (
-        "dither report needs Altair, Jinja2, vl-convert: pip install 'dither[report]'"
-        in capsys.readouterr().err
-    )
-
-
 def test_the_ledger_is_not_overwritten_and_no_look_is_counted(folder, tmp_path, capsys):
     runs = made(tmp_path / "runs", "pats")
     before = (runs / "ledger.sqlite").read_bytes()

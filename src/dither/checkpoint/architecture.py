@@ -15,6 +15,7 @@ from dither.checkpoint.headers import FLOATS, StoredTensor
 from dither.checkpoint.index import CONFIG, Checkpoint
 from dither.checkpoint.renames import Loading
 from dither.checkpoint.strict_json import shown
+from dither.core.extras import require
 
 Names = Literal["model", "file"]
 
@@ -89,6 +90,7 @@ def _take_dtype(parameter: nn.Parameter, row: StoredTensor) -> None:
 
 def _empty_model(checkpoint: Checkpoint) -> Any:
     """The model on the meta device, of the class that config.json names; no code of its own is run."""
+    require("trainer", "noise under a model's names (--names model)")
     import transformers
 
     folder, config = checkpoint.folder, checkpoint.config

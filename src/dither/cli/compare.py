@@ -3,6 +3,7 @@
 import argparse
 
 from dither.cli import options
+from dither.core.extras import require
 
 SUMMARY = "compare methods with plain fine-tuning over seeds"
 DESCRIPTION = """\
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table; or say what they would be."""
+    require("bench", args.parser.prog)
     from dither.bench.compare import look
     from dither.bench.group import Group
     from dither.cli.estimates import print_downloads, print_plan

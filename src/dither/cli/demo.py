@@ -3,6 +3,7 @@
 import argparse
 
 from dither.cli import options
+from dither.core.extras import require
 
 SUMMARY = "compare the methods on the built-in tasks and model, no network"
 DESCRIPTION = """\
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the table."""
+    require("bench", args.parser.prog)
     from dither.bench.compare import look
     from dither.bench.group import Group
     from dither.bench.plans.plan import Plan

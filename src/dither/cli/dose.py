@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dither.cli import options
+from dither.core.extras import require
 
 SUMMARY = "measure what the noise of methods does, and match their λ"
 DESCRIPTION = """\
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    require("bench", args.parser.prog)
     from dither.bench.group import Group
     from dither.bench.plans.matching import doses_of
     from dither.bench.plans.names import parse_arms

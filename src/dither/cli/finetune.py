@@ -3,6 +3,7 @@
 import argparse
 
 from dither.cli import options
+from dither.core.extras import require
 
 SUMMARY = "fine-tune a model on one task with one method and keep it"
 DESCRIPTION = """\
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the run, or read it where it is finished, and print it."""
+    require("bench", args.parser.prog)
     from dither.bench.plans.names import spelled_arm
     from dither.bench.plans.settings import check_seed, parse_settings
     from dither.bench.runs.finetune import finetune

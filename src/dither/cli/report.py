@@ -6,6 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dither.core.extras import require
+
 if TYPE_CHECKING:
     from dither.bench.compare import Comparison
     from dither.report.content import Finding, Page, Section
@@ -56,9 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, say where it is."""
-    from dither.report import require_parts
-
-    require_parts()
+    require("report", args.parser.prog)
     from dither.bench.plans.plan import check_data_dir
     from dither.report.files import check_figures, check_place, write_figures, write_page
 

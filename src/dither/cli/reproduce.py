@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from dither.cli import options
+from dither.core.extras import require
 
 if TYPE_CHECKING:
     from dither.bench.effort import Effort
@@ -55,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the experiments, or plan one, or make its missing runs and print the tables."""
+    require("bench", args.parser.prog)
+    if args.list or args.experiment is None:
+        return _list(args)
     from dither.bench.experiments.files import load_reproduction
     from dither.bench.group import Group
     from dither.bench.plans.settings import checked_recipe, parse_seeds, parse_settings
@@ -63,8 +67,6 @@ def run(args: argparse.Namespace) -> int:
     from dither.cli.runs import make_missing, plan_of, tell_of_page, tell_shortage
     from dither.stats import Rule
 
-    if args.list or args.experiment is None:
-        return _list(args)
     Rule(margin=args.margin)  # bad options are found before the runs
     watches(args)
     experiment = load_reproduction(args.experiment)

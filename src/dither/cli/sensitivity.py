@@ -3,6 +3,7 @@
 import argparse
 
 from dither.cli import options
+from dither.core.extras import require
 
 SUMMARY = "measure what weights do: how far they move, how sensitive they are"
 DESCRIPTION = """\
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs, print the tables."""
+    require("bench", args.parser.prog)
     from dither.bench.group import Group
     from dither.bench.sensitivity import KIND, analyse_runs, check_batches, make_measured_runs
     from dither.cli.analyses import print_analyses

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dither.cli import options
+from dither.core.extras import require
 
 if TYPE_CHECKING:
     from dither.bench.plans.plan import Plan
@@ -107,6 +108,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the missing runs of a grid or a search, print what they tell."""
+    require("bench", args.parser.prog)
     from dither.bench.plans.names import spelled_arm
     from dither.bench.sweeps.parameters import parse_parameters
     from dither.cli.progress import watches
