@@ -4,7 +4,6 @@ A command's imports load when it is chosen: `dither --help` answers without torc
 """
 
 import argparse
-import os
 import re
 import shlex
 import sys
@@ -24,7 +23,9 @@ from dither.cli import (
     sweep,
     tasks,
 )
-from dither.cli.interrupts import interrupts_heard
+from dither.cli.interrupts import Ended, interrupts_heard
+from dither.cli.streams import OutputLost, usable_streams
+from dither.core.faults import is_told
 
 _COMMANDS = (demo, compare, sweep, reproduce, finetune, dose, sensitivity, report, perturb, tasks, methods)
 
@@ -88,30 +89,48 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, 1 (an error in a run), 2 (bad input) or 130 (Ctrl-C)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run the command and return its exit status.
+
+    0; 1: an error in a run, or of the machine; 2: bad input; 130, 143, 129: Ctrl-C, SIGTERM, SIGHUP. What is
+    neither input nor machine, but a fault of the program, is raised.
+    """
+    with usable_streams():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     args, unknown = build_parser().parse_known_args(arguments)
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    _refuse_blanks(args)
     args.command = typed(arguments)
     try:
         with interrupts_heard():
             status = int(args.run(args))
-        sys.stdout.flush()  # here, where a reader that has gone can be forgiven
+        sys.stdout.flush()  # here, where it can be told that it cannot be written
         return status
-    except KeyboardInterrupt:
-        _complain(f"\ndither: interrupted; {args.interrupted}")
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone; nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except KeyboardInterrupt as interrupt:
+        said, status = (interrupt, interrupt.status) if isinstance(interrupt, Ended) else ("interrupted", 130)
+        _complain(f"\ndither: {said}; {args.interrupted}")
+        return status
     except Exception as error:
-        known = isinstance(error, (ValueError, TypeError, OSError, RuntimeError, ImportError))
-        if args.traceback or not known:
+        if isinstance(error, OutputLost) and error.unread:
+            return 0
+        if args.traceback or not is_told(error):
             raise
         _complain(f"dither: {error}")
         return 2 if isinstance(error, ValueError | TypeError | FileNotFoundError) else 1
+
+
+def _refuse_blanks(args: argparse.Namespace) -> None:
+    """Refuse arguments without a character, which come of a variable that is not set; `""` is this folder."""
+    for action in args.parser._actions:
+        given = getattr(args, action.dest, None)
+        for value in given if isinstance(given, list) else [given]:
+            if isinstance(value, str) and not value.strip():
+                args.parser.error(
+                    str(argparse.ArgumentError(action, f"{value!r} is blank; is a variable not set?"))
+                )
 
 
 def typed(arguments: Sequence[str]) -> str:

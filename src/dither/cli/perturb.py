@@ -1,7 +1,6 @@
 """`dither perturb`: noise on a checkpoint, out of core."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -77,14 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Noise, show what would be noised, or verify."""
-    try:
-        return _run(args)
-    except KeyboardInterrupt:
-        print(f"\ndither: interrupted; nothing was written to {args.target}", file=sys.stderr)
-        return 130
-
-
-def _run(args: argparse.Namespace) -> int:
     from dither.checkpoint import (
         perturb_checkpoint,
         plan_checkpoint,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -104,8 +105,9 @@ def print_methods(methods: "Sequence[MethodInfo]", *, verbose: bool, as_json: bo
 
 
 def print_json(values: Any) -> None:
-    """Standard JSON: NaN and infinities never reach it."""
-    print(json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False))
+    """Standard JSON: NaN and infinities never reach it, and characters that cannot be written are escaped."""
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(values, indent=2, allow_nan=False, ensure_ascii=ascii_only))
 
 
 def standard(value: Any) -> Any:
@@ -143,14 +145,8 @@ def open_console() -> Any:
     """Standard output as rich sees it: as wide as the terminal, 160 columns where there is none."""
     from rich.console import Console
 
-    class Quitting(Console):
-        """Leaves to the command what to do when nobody reads on; rich would end it with an error."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    console = Quitting()
-    return console if console.is_terminal else Quitting(width=160)
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def new_table(title: str | None, headings: Sequence[str]) -> "Table":

@@ -4,14 +4,33 @@ from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from dither.bench.runs.request import RunRequest
+from dither.core.faults import is_told
 from dither.results import RunResult
 
 KEPT = "What was recorded is kept; the same command goes on from there"
 """How the message of every RunError ends."""
 
 
-class RunError(RuntimeError):
+class WorkError(RuntimeError):
+    """An error of work that was done for somebody, perhaps in another process.
+
+    Args:
+        message: what happened.
+        internal: whether it is a fault of the program (`dither.core.faults`), to be shown with its traceback.
+    """
+
+    def __init__(self, message: str, *, internal: bool = False) -> None:
+        super().__init__(message)
+        self.internal = internal
+
+
+class RunError(WorkError):
     """A run ended by an error, not by a result; the runs recorded before it are kept."""
+
+    @classmethod
+    def of(cls, name: str, error: BaseException) -> "RunError":
+        """The error of a run or other work, by its name."""
+        return cls(f"{name} failed with {error}. {KEPT}", internal=not is_told(error))
 
 
 class Executor(Protocol):

@@ -14,6 +14,7 @@ from dither.bench.executors.worker import be_quiet
 from dither.bench.group import Group
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.run import BrokenRun, run_together
+from dither.core.faults import is_told
 from dither.results import RunResult
 
 _RUN = "run"
@@ -77,9 +78,10 @@ def _made(request: RunRequest) -> Iterator[RunResult]:
     try:
         yield from run_together(request)
     except BrokenRun as error:
-        raise RunError(f"run ({error.spec}) failed with {error}. {KEPT}") from error
+        raise RunError.of(f"run ({error.spec})", error) from error
     except Exception as error:
-        raise RunError(f"run ({request.name}) failed with {type(error).__name__}: {error}. {KEPT}") from error
+        text = f"run ({request.name}) failed with {type(error).__name__}: {error}. {KEPT}"
+        raise RunError(text, internal=not is_told(error)) from error
 
 
 def _be_silent() -> None:

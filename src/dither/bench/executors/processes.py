@@ -17,6 +17,9 @@ from dither.bench.executors.worker import Made, Outcome, Request, be_quiet, be_r
 from dither.bench.runs.request import RunRequest
 from dither.results import RunResult
 
+_OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What may come to a whole group of processes, of which the one that started the others decides."""
+
 
 def run_in_processes(requests: Iterable[RunRequest], jobs: int) -> Generator[RunResult, None, None]:
     """Make runs in `jobs` processes at a time and yield their results as they come; see `in_processes`."""
@@ -46,9 +49,7 @@ def _results(outcomes: Generator[Outcome, None, None]) -> Generator[RunResult, N
         for outcome in outcomes:
             yield from outcome.results
             if (broken := outcome.broken) is not None:
-                raise RunError(f"run ({broken.spec}) failed with {broken}. {KEPT}") from RuntimeError(
-                    broken.trace
-                )
+                raise RunError.of(f"run ({broken.spec})", broken) from RuntimeError(broken.trace)
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     finally:
         for process in list((pool._processes or {}).values()):
-            process.terminate()
+            process.kill()  # they are deaf to what may end this one
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -92,7 +93,7 @@ def _made(
     while True:
         # No more than are running: what waits in a queue would be lost from sight.
         for request in islice(pending, jobs - len(running)):
-            with _interrupts_waiting():
+            with _signals_waiting():
                 running[pool.submit(work, request)] = request
         if not running:
             return
@@ -103,9 +104,9 @@ def _made(
 
 
 @contextmanager
-def _interrupts_waiting() -> Iterator[None]:
-    """Ctrl-C waits: a process started meanwhile never hears it, from its first moment on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_waiting() -> Iterator[None]:
+    """Ctrl-C and its like wait: a process started meanwhile never hears them, from its first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_PARENT)
     try:
         yield
     finally:
@@ -125,7 +126,7 @@ def _result(future: "Future[Made]", running: "dict[Future[Made], Request]") -> M
             f"the process of {work} died, perhaps for lack of memory: try a smaller --jobs. {KEPT}"
         ) from error
     except Exception as error:
-        raise RunError(f"{_name(running[future])} failed with {error}. {KEPT}") from error
+        raise RunError.of(_name(running[future]), error) from error
     del running[future]
     return result
 
@@ -135,9 +136,10 @@ def _name(request: object) -> str:
 
 
 def _prepare_worker(gpus: "SimpleQueue[str | None]") -> None:
-    """With a GPU of its own, quiet, deaf to Ctrl-C (the parent decides), and gone when the parent is."""
+    """With a GPU of its own, quiet, deaf to Ctrl-C and its like, and gone when the parent is."""
     use_gpu(gpus.get())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _OF_THE_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # of a launcher that started one process
         os.environ.pop(name, None)

@@ -146,7 +146,7 @@ def _results(
             made = [outcome for _, outcome in outcomes if isinstance(outcome, Outcome)]
             yield from (result for outcome in made for result in outcome.results)
             for broken in (outcome.broken for outcome in made if outcome.broken is not None):
-                raise RunError(f"run ({broken.spec}) failed with {broken}. {KEPT}") from broken
+                raise RunError.of(f"run ({broken.spec})", broken) from broken
             for attempt, outcome in outcomes:
                 if not isinstance(outcome, Outcome):
                     pending.appendleft(_again(attempt, outcome))
@@ -205,7 +205,9 @@ def _again(attempt: _Attempt, error: Exception) -> _Attempt:
 
     name, lost = attempt.request.name, attempt.lost + 1
     if isinstance(error, of_ray.RayTaskError):
-        raise RunError(f"run ({name}) failed with {error.cause}. {KEPT}") from error
+        cause, ours = error.cause, isinstance(error.cause, RuntimeError)  # such as another version on a node
+        internal = getattr(cause, "internal", not ours)
+        raise RunError(f"run ({name}) failed with {cause}. {KEPT}", internal=internal) from error
     losses = of_ray.WorkerCrashedError, of_ray.NodeDiedError, of_ray.OutOfMemoryError, of_ray.ObjectLostError
     first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")  # pages of advice follow
     reason = f"{type(error).__name__}: {first}"

@@ -8,11 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dither.bench.executors import WorkError
 from dither.bench.executors.worker import Outcome, be_quiet, run_for_sending
 from dither.bench.models.files import BUILTIN, ModelSource, find_model
 from dither.bench.runs.environment import versions
 from dither.bench.runs.request import RunRequest
 from dither.core.draws import RECIPE_VERSION
+from dither.core.faults import is_told
 
 
 def travelling_task() -> Callable[[list[Any], dict[str, str], float], Outcome]:
@@ -86,7 +88,8 @@ def run_on_node(request: RunRequest, gpus: float) -> Outcome:
         be_quiet()
         return run_for_sending(request.each(source=source))
     except Exception as error:
-        raise RuntimeError(f"{error} (on node {platform.node()})") from error
+        text = f"{error} (on node {platform.node()})"
+        raise WorkError(text, internal=not is_told(error)) from error
 
 
 def _require_folders(request: RunRequest) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dither.bench.executors import WorkError
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.run import BrokenRun, run_together
+from dither.core.faults import is_told
 from dither.results import RunResult
 
 Made = TypeVar("Made")
@@ -71,4 +73,5 @@ def sendable(work: Callable[[Request], Made], request: Request) -> Made:
         return work(request)
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
-        raise RuntimeError(f"{type(error).__name__}: {error}") from RuntimeError(trace)
+        text, internal = f"{type(error).__name__}: {error}", not is_told(error)
+        raise WorkError(text, internal=internal) from RuntimeError(trace)

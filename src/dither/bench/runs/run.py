@@ -24,6 +24,7 @@ from dither.bench.runs.evaluation import evaluate
 from dither.bench.runs.measurements import Measurer
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.training import make_trainer, newest_checkpoint
+from dither.core.faults import is_told
 from dither.results import RunResult, RunSpec
 
 if TYPE_CHECKING:
@@ -37,17 +38,18 @@ class BrokenRun(RuntimeError):
         spec: of the run.
         reason: the error in words.
         trace: where it came from.
+        internal: whether it is a fault of the program (`dither.core.faults`).
     """
 
-    def __init__(self, spec: RunSpec, reason: str, trace: str) -> None:
-        super().__init__(spec, reason, trace)
-        self.spec, self.reason, self.trace = spec, reason, trace
+    def __init__(self, spec: RunSpec, reason: str, trace: str, internal: bool = False) -> None:
+        super().__init__(spec, reason, trace, internal)
+        self.spec, self.reason, self.trace, self.internal = spec, reason, trace, internal
 
     @classmethod
     def of(cls, spec: RunSpec, error: Exception) -> "BrokenRun":
         """The error of a run."""
         trace = "".join(traceback.format_exception(error))
-        return cls(spec, f"{type(error).__name__}: {error}", trace)
+        return cls(spec, f"{type(error).__name__}: {error}", trace, not is_told(error))
 
     def __str__(self) -> str:
         return self.reason
