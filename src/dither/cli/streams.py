@@ -84,7 +84,7 @@ def usable_streams() -> Iterator[None]:
     output, errors = sys.stdout, getattr(sys.stdout, "errors", None)
     if isinstance(output, TextIOWrapper):
         output.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = Telling(output), Forgiving(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Telling(output), Forgiving(sys.stderr)
     try:
         yield
     finally:
