@@ -24,7 +24,7 @@ def test_a_folder_that_another_run_takes_before_it_is_locked_is_the_others(
     monkeypatch.setattr(publication.fcntl, "flock", late)
     with (
         pytest.raises(RuntimeError, match=r"another run is writing .*t just now"),
-        publication.publication(tmp_path / "t", is_folder=True),
+        publication.publication(tmp_path / "t", like=tmp_path),
     ):
         pytest.fail("it is the other's")
     assert (partial / "theirs").read_text() == "theirs"

@@ -15,6 +15,7 @@ from stored_files import normal, raw, row, save, written
 import dither
 from dither.checkpoint import perturb_checkpoint
 from dither.checkpoint.headers import read_header
+from dither.checkpoint.index import open_checkpoint
 
 F32 = row("F32", [2], 0, 8)
 
@@ -186,6 +187,41 @@ def test_an_index_that_leaves_a_tensor_out_is_refused(tmp_path: Path) -> None:
     save(source / "b.safetensors", {"two": normal((4, 4)), "extra": normal((2, 2))})
     with pytest.raises(ValueError, match=r"index\.json does not list tensor 'extra' of b\.safetensors"):
         perturb_checkpoint(source, tmp_path / "t", dither.NoisyTune(), names="file")
+
+
+def test_the_way_out_of_a_wrong_index_works(tmp_path: Path) -> None:
+    right = {"one": "a.safetensors", "two": "b.safetensors"}
+    source = shards(tmp_path / "s")
+    for weight_map, advice in (
+        ({"one": "b.safetensors", "two": "a.safetensors"}, r": its file is a\.safetensors$"),
+        (right | {"ghost": "b.safetensors"}, r": take out 'ghost'$"),
+    ):
+        (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+        with pytest.raises(ValueError, match=rf"correct weight_map in the index{advice}"):
+            open_checkpoint(source)
+    (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": right}))
+    perturb_checkpoint(source, tmp_path / "t", dither.NoisyTune(), names="file")
+
+
+def test_shards_without_an_index_say_what_is_missing(tmp_path: Path) -> None:
+    source = shards(tmp_path / "s")
+    (source / "model.safetensors.index.json").unlink()
+    with pytest.raises(ValueError, match=r"several .* \(a\..*, b\..*\) and no model\..*; fetch that, too"):
+        open_checkpoint(source)
+
+
+def test_a_model_with_an_adapter_beside_it_is_refused_by_the_adapters_name(tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    for name in ("model", "adapter_model"):
+        save(source / f"{name}.safetensors", {"w": normal((4, 4))})
+    (source / "adapter_config.json").write_text("{}")
+    with pytest.raises(
+        ValueError, match=r"adapter of PEFT \(adapter_config\.json, adapter_model\.saf.*; move"
+    ):
+        perturb_checkpoint(source, tmp_path / "t", dither.NoisyTune(), names="file")
+    (source / "model.safetensors").unlink()
+    perturb_checkpoint(source, tmp_path / "t", dither.NoisyTune(), names="file")
 
 
 def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:

@@ -83,6 +83,24 @@ def test_the_manifest_says_what_was_done(source: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(found)
 
 
+def test_who_may_read_the_source_may_read_the_copy_and_nobody_else(source: Path, tmp_path: Path) -> None:
+    modes = {
+        "model.safetensors": 0o600,
+        "config.json": 0o640,
+        "vocab.txt": 0o664,
+        "1_Pooling": 0o700,
+        ".": 0o750,
+    }
+    for name, mode in modes.items():
+        (source / name).chmod(mode)
+    perturb_checkpoint(source, tmp_path / "t", NOISE)
+    for name, mode in (modes | {"dither.json": 0o600}).items():
+        assert (tmp_path / "t" / name).stat().st_mode & 0o777 == mode, name
+    perturb_checkpoint(source / "model.safetensors", tmp_path / "one.safetensors", NOISE)
+    for name in ("one.safetensors", "one.dither.json"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("name", ["vocab.txt", "model.safetensors", "config.json"])
 def test_a_link_that_leads_out_is_refused(name: str, source: Path, tmp_path: Path) -> None:
     (source / "alias.txt").unlink()
@@ -151,7 +169,7 @@ def test_what_a_killed_run_left_is_removed_and_a_living_one_respected(source: Pa
     left = tmp_path / ".t.dither-partial"
     (left / "inner").mkdir(parents=True)
     (left / "inner/model.safetensors").write_bytes(b"half")
-    with publication.publication(tmp_path / "t", is_folder=True) as new:
+    with publication.publication(tmp_path / "t", like=tmp_path) as new:
         assert os.listdir(new.folder) == []
         with pytest.raises(RuntimeError, match=r"another run is writing .*t just now"):
             perturb_checkpoint(source, tmp_path / "t", NOISE)

@@ -11,7 +11,7 @@ import pytest
 from stored_files import load, normal, save
 
 import dither
-from dither.checkpoint import perturb_checkpoint, verify_checkpoint
+from dither.checkpoint import perturb_checkpoint, replay_checkpoint, verify_checkpoint
 from dither.checkpoint.headers import read_header
 
 METHOD = dither.NoisyTune(
@@ -85,6 +85,8 @@ METHOD_OF_MODEL = dither.NoisyTune(seed=1, scope="backbone")
         ({"recipe": {"version": 9, "method": "noisytune"}}, "is no whole manifest of dither .*version 9"),
         ({"recipe_hash": "0"}, "contradicts itself: its recipe has the hash"),
         ({"files": 3}, "is no whole manifest"),
+        ({"files": []}, "must list each file of weights once under files"),
+        ({"record": {}}, "is no whole manifest"),
         ({"names": "none"}, "contradicts itself"),
     ],
 )
@@ -95,6 +97,75 @@ def test_a_manifest_that_cannot_be_repeated_is_refused(
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(ValueError, match=rf"t\.dither\.json {message}"):
         verify_checkpoint(*pair)
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_replay_without_digests_publishes_nothing(times: int, pair: tuple[Path, Path]) -> None:
+    source, target = pair
+    recipe = target.with_name("t.dither.json")
+    found = json.loads(recipe.read_text())
+    recipe.write_text(json.dumps(found | {"files": found["files"] * times}))
+    with pytest.raises(ValueError, match=r"must list each file of weights once .*; it was edited"):
+        replay_checkpoint(source, target.with_name("again.safetensors"), recipe)
+    assert not target.with_name("again.safetensors").exists()
+
+
+def test_a_manifest_that_says_something_else_is_told(pair: tuple[Path, Path]) -> None:
+    recipe = pair[1].with_name("t.dither.json")
+    found = json.loads(recipe.read_text())
+    found["marks"] *= 2
+    found["files"][0]["written_sha256"] = "0" * 64
+    found["record"]["tensors"][1]["strength"] = 0.5
+    recipe.write_text(json.dumps(found))
+    digest, marks, record = verify_checkpoint(*pair).problems
+    assert digest.startswith("dither.json says 000")
+    assert marks == "dither.json has other marks of noise than the recipe leaves"
+    assert record == "dither.json says of 1 tensors (first: 'w1') what the noise is not"
+
+
+@pytest.fixture
+def folders(saved: Any, tmp_path: Path) -> tuple[Path, Path]:
+    """A folder with a tokenizer, and what was made of it."""
+    source = saved("BertModel")
+    (source / "tokenizer.json").write_text('{"version": "1.0"}')
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling/config.json").write_text("{}")
+    perturb_checkpoint(source, tmp_path / "t", METHOD_OF_MODEL)
+    return source, tmp_path / "t"
+
+
+def changed_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda t: (t / "tokenizer.json").write_text("{}"), "tokenizer.json differs from the source's"),
+        (lambda t: (t / "1_Pooling/config.json").unlink(), "1_Pooling/config.json of the source is missing"),
+        (
+            lambda t: changed_config(t, hidden_act="relu"),
+            "config.json is not the source's with the mark of the noise",
+        ),
+        (
+            lambda t: changed_config(t, dither=None),
+            "config.json is not the source's with the mark of the noise",
+        ),
+        *(
+            (
+                lambda t, name=name: (t / name).write_bytes(b"x"),
+                f"{name} is not of the source, and dither did not write it",
+            )
+            for name in ("vocab.txt", "pytorch_model.bin", "1_Pooling/more.json")
+        ),
+    ],
+)
+def test_every_other_file_is_compared(change: Any, problem: str, folders: tuple[Path, Path]) -> None:
+    assert verify_checkpoint(*folders).ok
+    change(folders[1])
+    verdict = verify_checkpoint(*folders)
+    assert (verdict.ok, verdict.differing, verdict.problems) == (False, (), (problem,))
 
 
 def test_what_dither_did_not_write_cannot_be_verified(pair: tuple[Path, Path]) -> None:

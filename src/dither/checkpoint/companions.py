@@ -9,6 +9,7 @@ from dither.checkpoint.index import INDEX, MANIFEST, SUFFIX, Checkpoint, inside
 
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"}
 _OTHER_WEIGHTS = {".h5", ".msgpack", ".onnx", ".gguf", ".ggml", ".tflite", ".ot", ".onnx_data"}
+_READ = 1 << 20
 _HIDDEN_FOLDERS = {".git", ".cache"}
 
 
@@ -60,6 +61,15 @@ def companions_of(checkpoint: Checkpoint) -> tuple[list[Companion], list[LeftOut
             raise ValueError(f"{path} is no ordinary file and cannot come along; move it out of the folder")
         kept.append(Companion(name, real, real.stat().st_size))
     return kept, left
+
+
+def same_content(one: Companion, other: Companion) -> bool:
+    """Whether two files have the same bytes."""
+    with one.source.open("rb") as left, other.source.open("rb") as right:
+        while (block := left.read(_READ)) == right.read(_READ):
+            if not block:
+                return True
+    return False
 
 
 def _walk(root: Path, left: list[LeftOut]) -> Iterator[tuple[str, Path]]:

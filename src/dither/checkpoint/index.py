@@ -1,7 +1,7 @@
 """What a checkpoint consists of: a folder of one or several safetensors files, or one such file."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 SUFFIX = ".safetensors"
 MANIFEST = "dither.json"
+ADAPTER = "adapter_config.json"  # PEFT's, beside adapter_model.safetensors
 MARKS = "dither"  # the key in config.json under which transformers keeps model.config.dither
 _CONVERT = (
     "Weights in pickles are not read: where you trust them, load the model once and save it with "
     "model.save_pretrained(folder)"
 )
+_AGAIN = "fetch the folder again; or, where its files are what you want, correct weight_map in the index"
+_ADAPTER_WEIGHTS = "adapter_model"
 _MAX_JSON = 100_000_000
 _LONGEST = 255  # bytes of a file's name, on the usual file systems
 
@@ -75,6 +78,8 @@ def open_checkpoint(root: Path) -> Checkpoint:
             f"{root} is no folder and no *{SUFFIX} file; dither reads no other format. {_CONVERT}"
         )
     paths = _weight_files(root) if root.is_dir() else [root]
+    if root.is_dir():
+        refuse_adapter(root, [path.name for path in paths])
     files = tuple(read_header(path) for path in paths)
     tensors: dict[str, StoredTensor] = {}
     for row in (row for file in files for row in file.tensors):
@@ -89,6 +94,27 @@ def open_checkpoint(root: Path) -> Checkpoint:
     folder = root if root.is_dir() else root.parent
     config = read_json(inside(folder / CONFIG, folder)) if (folder / CONFIG).is_file() else None
     return Checkpoint(root, files, tensors, config)
+
+
+def refuse_adapter(folder: Path, weights: Sequence[str]) -> None:
+    """Refuse a folder that holds a model and an adapter of PEFT: loading it gives both in one.
+
+    Args:
+        folder: of the model.
+        weights: names of its files of weights.
+
+    Raises:
+        ValueError: the message names the files and says how to part or merge them.
+    """
+    others = [name for name in weights if not name.startswith(_ADAPTER_WEIGHTS)]
+    if others and (folder / ADAPTER).is_file():
+        files = [ADAPTER, *sorted(path.name for path in folder.glob(f"{_ADAPTER_WEIGHTS}*"))]
+        raise ValueError(
+            f"{folder} holds a model ({others[0]}) and an adapter of PEFT ({', '.join(files)}), which "
+            "transformers puts on the model while it loads; move the files of the adapter to a folder of "
+            "their own, or merge both: peft.PeftModel.from_pretrained(model, adapter_folder)"
+            ".merge_and_unload().save_pretrained(new_folder)"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -136,11 +162,16 @@ def _weight_files(folder: Path) -> list[Path]:
             raise ValueError(
                 f"{folder} is of the Hub's cache; give one of its snapshots, such as {snapshots[-1]}"
             )
-        if len(paths) != 1:
-            found = ", ".join(path.name for path in paths) or "none"
+        if len(paths) > 1:
+            found = ", ".join(path.name for path in paths)
+            raise ValueError(
+                f"{folder} has several *{SUFFIX} files ({found}) and no {INDEX} that says which are the "
+                f"model's; fetch that, too, or call the one file that holds all weights {SINGLE}"
+            )
+        if not paths:
             raise ValueError(
                 f"{folder} needs its weights in {SINGLE}, or in several files named by {INDEX}; *{SUFFIX} "
-                f"there: {found}. {_CONVERT}"
+                f"there: none. {_CONVERT}"
             )
     for path in paths:
         if not inside(path, folder).is_file():
@@ -166,11 +197,22 @@ def _weight_map(index: Path) -> dict[str, str]:
 def _check_index(folder: Path, tensors: Mapping[str, StoredTensor]) -> None:
     listed = _weight_map(folder / INDEX)
     for name, file in listed.items():
-        if name not in tensors or tensors[name].path.name != file:
-            where = f"stands in {tensors[name].path.name}" if name in tensors else "stands in no file"
-            raise ValueError(f"{folder / INDEX}: tensor {shown(name)} should stand in {file} and {where}")
+        where = "no file" if name not in tensors else tensors[name].path.name
+        if where != file:
+            ghosts = [one for one in listed if one not in tensors]
+            right = f"its file is {where}" if name in tensors else f"take out {_some(ghosts)}"
+            raise ValueError(
+                f"{folder / INDEX}: tensor {shown(name)} should stand in {file} and stands in {where}; "
+                f"{_AGAIN}: {right}"
+            )
     if extra := sorted(set(tensors) - set(listed)):
         raise ValueError(
             f"{folder / INDEX} does not list tensor {shown(extra[0])} of {tensors[extra[0]].path.name}; "
-            "fetch the index again, so that it fits its files"
+            f"{_AGAIN}: add {_some(extra)}, each with its file"
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(shown(name) for name in names[:3]) + (
+        f", … ({len(names)} in all)" if len(names) > 3 else ""
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from dither.checkpoint.architecture import Names
 from dither.checkpoint.companions import LeftOut
-from dither.checkpoint.index import read_json
+from dither.checkpoint.index import MARKS, read_json
 from dither.checkpoint.plan import CheckpointPlan
 from dither.core.draws import RECIPE_VERSION
 from dither.methods.noisytune import NoisyTune
@@ -51,6 +51,11 @@ def manifest_of(
     }
 
 
+def marked_config(plan: CheckpointPlan) -> dict[str, Any]:
+    """The config.json of the result: the source's with the marks of all noise."""
+    return {**(plan.checkpoint.config or {}), MARKS: plan.marks_after}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a stored manifest says of the noise.
@@ -59,13 +64,17 @@ class Manifest:
         method: with its seed and all settings.
         names: whose names the tensors were noised under.
         step: how often the source had been noised before.
-        digests: of each file.
+        digests: of each file, one at least.
+        marks: of all noise, oldest first.
+        record: of every tensor.
     """
 
     method: NoisyTune
     names: Names
     step: int
     digests: tuple[Digests, ...]
+    marks: list[dict[str, Any]]
+    record: Record
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -88,13 +97,19 @@ def read_manifest(path: Path) -> Manifest:
             Digests(str(row["name"]), str(row["source_sha256"]), str(row["written_sha256"]))
             for row in values["files"]
         )
-        names, step = values["names"], values["step"]
+        names, step, marks = values["names"], values["step"], list(values["marks"])
+        record = Record.from_json(values["record"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is no whole manifest of dither ({error!r})") from error
     found = recipe_hash(method.recipe(method.seed or 0))
     if found != values.get("recipe_hash") or type(step) is not int or names not in ("model", "file"):
         raise ValueError(f"{path} contradicts itself: its recipe has the hash {found}; it was edited")
-    return Manifest(method, names, step, digests)
+    if not digests or len({row.name for row in digests}) < len(digests):
+        raise ValueError(
+            f"{path} must list each file of weights once under files, with its SHA-256, and lists "
+            f"{[row.name for row in digests]}; it was edited"
+        )
+    return Manifest(method, names, step, digests, marks, record)
 
 
 def check_place(path: Path) -> None:
@@ -110,12 +125,14 @@ def check_place(path: Path) -> None:
 
 
 def check_digests(found: Sequence[Digests], expected: Sequence[Digests], source: Path) -> None:
-    """Refuse what is not the same as before; without anything expected, take it.
+    """Refuse what is not the same as before.
 
     Raises:
         ValueError: another source, or another result.
     """
-    for now, then in zip(found, expected, strict=False):
+    if len(found) != len(expected):
+        raise ValueError(f"{source} has {len(found)} files of weights, and dither.json {len(expected)}")
+    for now, then in zip(found, expected, strict=True):
         if now.source != then.source:
             raise ValueError(
                 f"{source}: {now.name} is not the file that the recipe was used on: its SHA-256 is "
@@ -126,8 +143,6 @@ def check_digests(found: Sequence[Digests], expected: Sequence[Digests], source:
                 f"{source}: {now.name} with the noise of the recipe has the SHA-256 {now.written}, and "
                 f"dither.json says {then.written}; it was edited, or made by another version of dither"
             )
-    if expected and len(found) != len(expected):
-        raise ValueError(f"{source} has {len(found)} files of weights, and dither.json {len(expected)}")
 
 
 def _method(recipe: Mapping[str, Any]) -> NoisyTune:

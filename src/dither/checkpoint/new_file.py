@@ -24,13 +24,16 @@ class NewFile:
 
     Args:
         path: must not exist.
+        mode: who may read and write it; None for what the user's new files have.
 
     Raises:
         OSError: it cannot be made; later, it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, _FLAGS, 0o666)
+    def __init__(self, path: Path, mode: int | None = None) -> None:
+        self._descriptor = os.open(path, _FLAGS, 0o666 if mode is None else 0o600)
+        if mode is not None:
+            os.fchmod(self._descriptor, mode)
         self._direct = _DIRECT != 0 and self._takes(_DIRECT)
         # Pages of memory: a direct write has to begin at one. One is filled while the other is written.
         self._filling, self._other = (memoryview(mmap.mmap(-1, PIECE)) for _ in range(2))

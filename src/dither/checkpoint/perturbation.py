@@ -11,8 +11,15 @@ from typing import Any
 from dither.checkpoint.architecture import Names
 from dither.checkpoint.blocks import BLOCK
 from dither.checkpoint.companions import Companion, LeftOut, companions_of
-from dither.checkpoint.index import CONFIG, MARKS, SUFFIX, manifest_path, open_checkpoint
-from dither.checkpoint.manifest import Digests, check_digests, check_place, manifest_of, read_manifest
+from dither.checkpoint.index import CONFIG, SUFFIX, manifest_path, open_checkpoint
+from dither.checkpoint.manifest import (
+    Digests,
+    check_digests,
+    check_place,
+    manifest_of,
+    marked_config,
+    read_manifest,
+)
 from dither.checkpoint.plan import CheckpointPlan, Progress, silent
 from dither.checkpoint.publication import Publication, check_space, check_target, publication
 from dither.checkpoint.stream import NoisedFile, ring_for_stages
@@ -77,7 +84,7 @@ def perturb_checkpoint(
     seed: int | None = None,
     names: Names = "model",
     again: bool = False,
-    expected: Sequence[Digests] = (),
+    expected: Sequence[Digests] | None = None,
     block: int = BLOCK,
     progress: Progress = silent,
 ) -> Outcome:
@@ -90,7 +97,8 @@ def perturb_checkpoint(
         seed: for a method whose own seed is None; None means 0.
         names: see `plan_checkpoint`.
         again: noise what was noised before, with fresh draws.
-        expected: SHA-256 of what must come out of what, as a manifest has them; see `replay_checkpoint`.
+        expected: SHA-256 of what must come out of what, as a manifest has them (see `replay_checkpoint`);
+            None where nothing is known.
         block: bytes to work on at a time, a multiple of 8, >= 4096; the result does not depend on it.
         progress: called after each block.
 
@@ -123,14 +131,16 @@ def perturb_checkpoint(
     check_space(target, size + sum(row.size for row in kept))
     plan.measure(ring, progress)
     is_folder, manifest = plan.checkpoint.is_folder, manifest_path(target, is_folder=source.is_dir())
-    with publication(target, is_folder=is_folder, order=(manifest.name, target.name)) as new:
+    like = source if is_folder else None
+    with publication(target, like=like, order=(manifest.name, target.name)) as new:
         streams = [NoisedFile(file, plan.noises(), ring) for file in files]
         digests = list(_write_files(new, streams, size, progress, alone=not is_folder))
-        check_digests(digests, expected, source)
+        if expected is not None:
+            check_digests(digests, expected, source)
         changes = {name: change for stream in streams for name, change in stream.changes.items()}
         record = plan.record(changes)
         _bring_along(new, kept, plan)
-        _write_json(new, manifest.name, manifest_of(plan, record, digests, left))
+        _write_json(new, manifest.name, manifest_of(plan, record, digests, left), like=files[0].path)
     return Outcome(record, tuple(left), size, time.perf_counter() - began)
 
 
@@ -183,7 +193,7 @@ def _write_files(
     done = 0
     for stream in streams:
         name = new.target.name if alone else stream.stored.path.name
-        with new.create(name) as file, closing(iter(stream)) as blocks:
+        with new.create(name, stream.stored.path) as file, closing(iter(stream)) as blocks:
             file.write(stream.stored.header)
             done += len(stream.stored.header)
             for block in blocks:
@@ -196,11 +206,11 @@ def _write_files(
 def _bring_along(new: Publication, kept: Iterable[Companion], plan: CheckpointPlan) -> None:
     for row in kept:
         if row.name == CONFIG and plan.noised:
-            _write_json(new, CONFIG, {**(plan.checkpoint.config or {}), MARKS: plan.marks_after})
+            _write_json(new, CONFIG, marked_config(plan), like=row.source)
         else:
             new.copy(row.source, row.name)
 
 
-def _write_json(new: Publication, name: str, values: dict[str, Any]) -> None:
-    with new.create(name) as file:
+def _write_json(new: Publication, name: str, values: dict[str, Any], *, like: Path) -> None:
+    with new.create(name, like) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())

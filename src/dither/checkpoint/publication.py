@@ -30,15 +30,20 @@ class Publication:
     def __init__(self, target: Path, folder: Path) -> None:
         self.target, self.folder = target, folder
 
-    def create(self, name: str) -> NewFile:
-        """A new file to write; it is on the disk when its block ends."""
+    def create(self, name: str, like: Path) -> NewFile:
+        """A new file to write; it is on the disk when its block ends.
+
+        Args:
+            name: path below the folder.
+            like: a file of the source; who may read that one may read the new one.
+        """
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        return NewFile(path)
+        return NewFile(path, _mode(like))
 
     def copy(self, source: Path, name: str) -> None:
         """Bring a file along as it is."""
-        with self.create(name) as new, source.open("rb", buffering=0) as old:
+        with self.create(name, source) as new, source.open("rb", buffering=0) as old:
             while block := old.read(_COPIED):
                 new.write(block)
 
@@ -79,12 +84,15 @@ def check_space(target: Path, size: int) -> None:
 
 
 @contextmanager
-def publication(target: Path, *, is_folder: bool, order: Iterable[str] = ()) -> Iterator[Publication]:
+def publication(
+    target: Path, *, like: Path | None = None, order: Iterable[str] = ()
+) -> Iterator[Publication]:
     """A folder beside the target to be filled; published at the end of the block, gone after an exception.
 
     Args:
         target: must not exist.
-        is_folder: publish the folder itself, and not the files in it.
+        like: the source's folder, where the folder itself is published and not the files in it; who may
+            enter that one, and folders in it, may enter the new ones.
         order: the names of the files to publish beside each other; the last is the target itself.
 
     Raises:
@@ -97,12 +105,14 @@ def publication(target: Path, *, is_folder: bool, order: Iterable[str] = ()) -> 
         with _explained(target):
             yield Publication(target, folder)
             for inner, _, _ in os.walk(folder):
+                if like is not None:
+                    os.chmod(inner, _mode(like / Path(inner).relative_to(folder)) | 0o700)
                 _sync_folder(Path(inner))
             if os.path.lexists(target):
                 raise ValueError(
                     f"{target} came into being meanwhile; it is left as it is, nothing was published"
                 )
-            if is_folder:
+            if like is not None:
                 os.rename(folder, target)
                 renamed = True
             else:
@@ -126,6 +136,11 @@ def _explained(target: Path) -> Iterator[None]:
             error.errno,
             f"{target} was not written, and nothing of it is left: {said}; mend that and start again",
         ) from error
+
+
+def _mode(path: Path) -> int:
+    """Who may read, write and enter a file or folder."""
+    return path.stat().st_mode & 0o777
 
 
 def _claimed(folder: Path, target: Path) -> int:

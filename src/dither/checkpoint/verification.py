@@ -1,16 +1,20 @@
-"""`verify_checkpoint`: compute the noise once more, and compare every byte."""
+"""`verify_checkpoint`: compute the noise once more, and compare every byte of every file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dither.checkpoint.blocks import BLOCK, Ring, check_unchanged
+from dither.checkpoint.companions import companions_of, same_content
 from dither.checkpoint.headers import StoredFile
-from dither.checkpoint.index import Checkpoint, manifest_path, open_checkpoint
-from dither.checkpoint.manifest import Manifest, read_manifest
+from dither.checkpoint.index import CONFIG, MANIFEST, Checkpoint, manifest_path, open_checkpoint
+from dither.checkpoint.manifest import Manifest, marked_config, read_manifest
 from dither.checkpoint.plan import CheckpointPlan, Progress, silent
 from dither.checkpoint.stream import NoisedFile, ring_for_stages
+from dither.core.noise import Change
+from dither.record import Record
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Verdict:
     Attributes:
         tensors: how many were compared.
         differing: names of the tensors that are not what the recipe makes of the source.
-        problems: what else is wrong, each a sentence: another source, a header or a file that differs.
+        problems: what else is wrong, each a sentence: another source, a header, a file (config.json, the
+            tokenizer's) or a line of dither.json that differs, a file too many or too few.
     """
 
     tensors: int
@@ -73,6 +78,7 @@ def verify_checkpoint(
     plan.measure(ring, progress)
     pairs, problems = _pairs(original, written)
     differing: dict[str, None] = {}
+    changes: dict[str, Change] = {}
     total, done = sum(file.size for file, _ in pairs), 0
     for file, other in pairs:
         stream = NoisedFile(file, plan.noises(), ring)
@@ -81,7 +87,9 @@ def verify_checkpoint(
             progress("verify", done, total)
             if name is not None:
                 differing[name] = None
-        problems += _wrong_digest(manifest, stream)
+        changes |= stream.changes
+        problems += _wrong_digests(manifest, stream)
+    problems += [*_wrong_manifest(manifest, plan, changes), *_wrong_companions(plan, written)]
     return Verdict(len(original.tensors), tuple(differing), tuple(problems))
 
 
@@ -117,12 +125,46 @@ def _compared(stream: NoisedFile, other: StoredFile, mirror: Ring) -> Iterator[t
     check_unchanged(other)
 
 
-def _wrong_digest(manifest: Manifest, stream: NoisedFile) -> list[str]:
+def _wrong_digests(manifest: Manifest, stream: NoisedFile) -> Iterator[str]:
     name = stream.stored.path.name
-    stored = next((row.source for row in manifest.digests if row.name == name), None)
-    if stored == stream.source_digest:
-        return []
-    return [
-        f"{name} of the source is not the file that was noised: its SHA-256 is {stream.source_digest}, "
-        f"and the manifest says {stored}"
-    ]
+    stored = next((row for row in manifest.digests if row.name == name), None)
+    if stored is None or stored.source != stream.source_digest:
+        yield (
+            f"{name} of the source is not the file that was noised: its SHA-256 is {stream.source_digest}, "
+            f"and the manifest says {stored.source if stored else 'nothing'}"
+        )
+    elif stored.written != stream.written_digest:
+        yield (
+            f"{MANIFEST} says {stored.written} for the SHA-256 of {name} with its noise, and the recipe "
+            f"makes {stream.written_digest}"
+        )
+
+
+def _wrong_manifest(manifest: Manifest, plan: CheckpointPlan, changes: Mapping[str, Change]) -> Iterator[str]:
+    """What dither.json says otherwise than it would be written now, but for last digits and versions."""
+    if manifest.marks != plan.marks_after:
+        yield f"{MANIFEST} has other marks of noise than the recipe leaves"
+    ours, theirs = _noised(plan.record(changes)), _noised(manifest.record)
+    if wrong := sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name)):
+        yield f"{MANIFEST} says of {len(wrong)} tensors (first: {wrong[0]!r}) what the noise is not"
+
+
+def _noised(record: Record) -> dict[str, tuple[Any, ...]]:
+    return {row.name: (row.dtype, row.shape, row.strength, row.std) for row in record.tensors if row.noised}
+
+
+def _wrong_companions(plan: CheckpointPlan, written: Checkpoint) -> Iterator[str]:
+    """Files beside the weights that are not the source's, missing, or of somebody else."""
+    kept, (found, others) = companions_of(plan.checkpoint)[0], companions_of(written)
+    there = {row.name: row for row in found}
+    for row in kept:
+        other = there.pop(row.name, None)
+        if other is None:
+            yield f"{row.name} of the source is missing"
+        elif row.name == CONFIG and plan.noised:
+            if written.config != marked_config(plan):
+                yield f"{CONFIG} is not the source's with the mark of the noise"
+        elif not same_content(row, other):
+            yield f"{row.name} differs from the source's"
+    strangers = [*there, *(row.name for row in others if not row.name.endswith("/"))]
+    yield from (f"{name} is not of the source, and dither did not write it" for name in strangers)
