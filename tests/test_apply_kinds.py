@@ -109,6 +109,18 @@ def test_what_is_neither_is_skipped_with_its_reason() -> None:
     assert record.skipped() == {"complex": 1, "integer or quantised": 2}
 
 
+def test_codebooks_of_quantised_layers_are_left_alone() -> None:
+    layer = nn.Module()
+    layer.codes = nn.Parameter(torch.ones(4, 2, dtype=torch.int16), requires_grad=False)
+    layer.eight = nn.Parameter(torch.ones(4, 2).to(torch.float8_e4m3fn), requires_grad=False)
+    for name in ("codebooks", "scales", "bias"):
+        layer.register_parameter(name, nn.Parameter(values()))
+    model = nn.ModuleDict({"up": layer, "norm": nn.LayerNorm(4)})
+    rows = {row.path: row.reason for row in dither.noisytune_(model).tensors}
+    assert rows["up.codebooks"] == rows["up.scales"] == "scale of a quantised tensor"
+    assert rows["up.bias"] is None
+
+
 def memory(make: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Pair:
     model = Pair(values())
     store = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,7 @@
 """Whose parameters the tensors of a checkpoint are: the model's, built without its weights, or nobody's."""
 
 import contextlib
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,11 @@ from dither.checkpoint.index import CONFIG, Checkpoint
 from dither.checkpoint.renames import Loading
 from dither.checkpoint.strict_json import shown
 from dither.core.extras import require
+from dither.core.quantised import PART, quantised_parts
 
 Names = Literal["model", "file"]
 
 NOT_NOISED = "integer or quantised"
-_SCALE = re.compile(r"(^|[._])(scales?|scale_inv|absmax|quant_map|SCB|zeros?|zero_points?|amax)([._]|$)")
 _INSTEAD = "or noise the tensors under the names that they have in the file, with --names file"
 
 
@@ -126,15 +127,14 @@ def _safe_creation() -> contextlib.AbstractContextManager[Any]:
 
 def _scales(tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
     """The floating-point tensors that belong to quantised ones: noise on them is noise on everything."""
-    parents = {name.rpartition(".")[0] for name, row in tensors.items() if not row.is_float}
-    found = {}
-    for name in (name for name, row in tensors.items() if row.is_float):
-        parts = name.split(".")
-        above = [".".join(parts[:count]) for count in range(1, len(parts))]
-        parent = next((place for place in above if place in parents), None)
-        if parent is not None and _SCALE.search(name.removeprefix(parent + ".")):
-            found[name] = "scale of a quantised tensor"
-    return found
+    floats = [name for name, row in tensors.items() if row.is_float]
+    others = [name for name, row in tensors.items() if not row.is_float and _may_be_codes(row)]
+    parts = quantised_parts(floats, others)
+    return {name: PART for name in floats if name in parts}
+
+
+def _may_be_codes(row: StoredTensor) -> bool:
+    return row.dtype != "BOOL" and math.prod(row.shape) > 1
 
 
 def _compared(checkpoint: Checkpoint, model: Any, loading: Loading) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dither.core.memory import inner_tensors, unwritable
 from dither.core.names import NamedParameter, named_parameters, unwrapped
 from dither.core.noise import Noise
 from dither.core.overlaps import boxes, first_meeting
+from dither.core.quantised import PART, quantised_parts
 from dither.core.selection import Strength, as_patterns, check_patterns_used, matches, strength_of
 from dither.core.sharding import local, place_of, reshard
 from dither.core.statistics import Moments, float32
@@ -77,7 +78,10 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
     if method.scope == "backbone":
         _check_has_backbone(model, rows)
     embeddings = set() if method.token_embeddings else _token_embeddings(model)
-    found = [_target(row, method, strengths, id(row.parameter) in embeddings) for row in rows]
+    parts = _parts_of_quantised(rows)
+    found = [
+        _target(row, method, strengths, id(row.parameter) in embeddings, row.path in parts) for row in rows
+    ]
     if not stored:
         _refuse_unwritable(found)
     return found
@@ -108,7 +112,9 @@ def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Ta
     ]
 
 
-def _target(row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, is_embedding: bool) -> Target:
+def _target(
+    row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, is_embedding: bool, is_part: bool
+) -> Target:
     value = strength_of(row.name, strengths)
     reasons = (
         (row.tied_to is not None, f"tied to {row.tied_to}"),
@@ -118,6 +124,7 @@ def _target(row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, 
         (is_embedding, "token embeddings"),
         (row.parameter.dtype.is_complex, "complex"),
         (_is_quantised(row.parameter), "integer or quantised"),
+        (is_part, PART),
         (not row.parameter.requires_grad and not method.frozen, "frozen"),
         (row.parameter.numel() == 0, "empty"),
         (row.parameter.numel() == 1, "one element"),
@@ -127,6 +134,13 @@ def _target(row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, 
     )
     reason = next((text for applies, text in reasons if applies), None)
     return Target(row, 0.0 if reason or value is None else value, reason)
+
+
+def _parts_of_quantised(rows: Sequence[NamedParameter]) -> set[str]:
+    """Paths of what quantised parameters are made with, such as codebooks that lie beside their codes."""
+    codes = [row for row in rows if _is_quantised(row.parameter) and not row.parameter.dtype.is_complex]
+    integers = [row.path for row in codes if row.parameter.dtype != torch.bool and row.parameter.numel() > 1]
+    return quantised_parts([row.path for row in rows if not _is_quantised(row.parameter)], integers)
 
 
 def _is_quantised(parameter: nn.Parameter) -> bool:
