@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,55 @@ def test_a_quantised_model_under_its_names(saved: Any) -> None:
     assert rows[f"{layer}.qweight"] == rows["bert.embeddings.position_ids"] == "integer or quantised"
     assert rows[f"{layer}.scales"] == "scale of a quantised tensor"
     assert rows[f"{layer}.bias"] is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [
+        ("", "module.", "module."),
+        ("", "module._orig_mod.", "module._orig_mod."),
+        ("", "base_model.model.", "base_model.model."),
+        ("encoder.", "encoder._orig_mod.", "_orig_mod."),
+    ],
+)
+@pytest.mark.parametrize("shard", ["5GB", "3KB"])
+def test_what_a_wrapper_left_in_the_names_is_named_and_its_removal_works(
+    old: str, new: str, left: str, shard: str, saved: Any, tmp_path: Path
+) -> None:
+    """The advice is followed to the letter; the weights are then those of before."""
+    source = saved("BertModel", shard=shard)
+    want = perturb_checkpoint(source, tmp_path / "want", NOISE).record
+    index = source / "model.safetensors.index.json"
+    names = json.loads(index.read_text())["weight_map"] if shard == "3KB" else {}
+    for path in source.glob("*.safetensors"):
+        save(path, {name.replace(old, new, 1): value for name, value in load(path).items()})
+    if names:
+        wrapped = {name.replace(old, new, 1): file for name, file in names.items()}
+        index.write_text(json.dumps({"weight_map": wrapped}))
+    with pytest.raises(ValueError, match=rf"a wrapper left '{re.escape(left)}' in the names") as refused:
+        plan_checkpoint(source, NOISE)
+    (code,) = re.findall(r"in each file f by (.*?), and in model\.saf", str(refused.value))
+    for path in source.glob("*.safetensors"):
+        exec(f"import safetensors.torch; {code}", {"f": path})
+    if names:
+        index.write_text(json.dumps({"weight_map": names}))
+    assert perturb_checkpoint(source, tmp_path / "t", NOISE).record == want
+    assert same_files(tmp_path / "t", tmp_path / "want")
+
+
+def test_weights_of_a_wrapped_adapter_are_to_be_merged(saved: Any) -> None:
+    source = saved("BertModel")
+    renamed(source, "", "base_model.model.")
+    renamed(source, "query.weight", "query.base_layer.weight")
+    with pytest.raises(ValueError, match=r"left 'base_model\.model\.' .*; save model\.merge_and_unload\(\)"):
+        plan_checkpoint(source, NOISE)
+
+
+def same_files(one: Path, other: Path) -> bool:
+    pairs = [(path, other / path.name) for path in one.glob("*.safetensors")]
+    return bool(pairs) and all(
+        torch.equal(load(left)[name], load(right)[name]) for left, right in pairs for name in load(right)
+    )
 
 
 def test_a_pattern_that_fits_nothing_is_refused() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from dither.checkpoint.blocks import same_bytes
 from dither.checkpoint.headers import FLOATS, StoredTensor
-from dither.checkpoint.index import CONFIG, Checkpoint
+from dither.checkpoint.index import CONFIG, Checkpoint, refuse_wrapped
 from dither.checkpoint.renames import Loading
 from dither.checkpoint.strict_json import shown
 from dither.core.extras import require
@@ -55,6 +55,7 @@ def architecture_of(checkpoint: Checkpoint, names: Names) -> Architecture:
         kept = {name: row for name, row in checkpoint.tensors.items() if name not in scales}
         return Architecture(StoredNames(kept), "", scales, checkpoint.tensors)
     model = _empty_model(checkpoint)
+    refuse_wrapped(checkpoint.root, checkpoint.tensors, instead=_INSTEAD)
     loading = Loading(model)
     checkpoint = replace(checkpoint, tensors=loading.under_model_names(checkpoint.tensors))
     others = _compared(checkpoint, model, loading)

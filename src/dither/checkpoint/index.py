@@ -1,13 +1,14 @@
 """What a checkpoint consists of: a folder of one or several safetensors files, or one such file."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dither.checkpoint.headers import StoredFile, StoredTensor, read_header
 from dither.checkpoint.strict_json import parsed, shown
+from dither.core.names import left_by_wrappers
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -115,6 +116,37 @@ def refuse_adapter(folder: Path, weights: Sequence[str]) -> None:
             "their own, or merge both: peft.PeftModel.from_pretrained(model, adapter_folder)"
             ".merge_and_unload().save_pretrained(new_folder)"
         )
+
+
+def refuse_wrapped(root: Path, names: Iterable[str], *, instead: str = "") -> None:
+    """Refuse weights that a wrapped model saved: loading finds none of them and draws all at random.
+
+    Args:
+        root: the folder, or the file.
+        names: of all tensors in it.
+        instead: what else there is to do.
+
+    Raises:
+        ValueError: the message names what the wrapper put into the names, and takes it out.
+    """
+    names = list(names)
+    if not (left := left_by_wrappers(names)):
+        return
+    first = next(name for name in names if left in name)
+    if any(part in ("base_layer", "lora_A") for name in names for part in name.split(".")):
+        way = "save model.merge_and_unload() of the PEFT model"
+    else:
+        at_start = all(name.startswith(left) for name in names)
+        out = f"removeprefix({left!r})" if at_start else f"replace({left!r}, '')"
+        way = (
+            f"take that out of every name, in each file f by safetensors.torch.save_file({{name.{out}: "
+            "tensor for name, tensor in safetensors.torch.load_file(f).items()}, f, {'format': 'pt'}), and "
+            f"in {INDEX} where there is one; or save the model inside"
+        )
+    raise ValueError(
+        f"{root}: a wrapper left {left!r} in the names of its tensors ({shown(first)}), so loading would "
+        f"find none of them and draw all at random; {way}{instead and f', {instead}'}"
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

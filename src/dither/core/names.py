@@ -6,6 +6,8 @@ prefix (`base_model_prefix` of transformers) is removed, and what stands outside
 `head:<path>`.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -18,6 +20,7 @@ HEAD = "head:"
 _WRAPPERS = frozenset(
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
 )
+_WRAPPED = re.compile(rf"(({'|'.join(sorted(_WRAPPERS))}|base_model\.model)\.)+")
 # Inside a PEFT model a replaced layer keeps its own weights under base_layer, and the weights of the
 # adapter called "default" lie one component deeper than the container (lora_A, modules_to_save, ...).
 _PEFT_COMPONENTS = frozenset(["base_layer", "default"])
@@ -104,6 +107,26 @@ def canonical_name(path: str, backbone_prefix: str = "") -> str:
         return name
     inside = name.removeprefix(backbone_prefix + ".")
     return inside if inside != name else HEAD + name
+
+
+def left_by_wrappers(names: Iterable[str]) -> str:
+    """What a wrapper left in the names of saved weights, or "": `module.`, `_orig_mod.`, `base_model.model.`
+
+    Args:
+        names: dotted, of all tensors that were saved.
+
+    Example:
+        >>> left_by_wrappers(["module._orig_mod.a.weight", "module._orig_mod.b.weight"])
+        'module._orig_mod.'
+        >>> left_by_wrappers(["layers.0._orig_mod.weight", "norm.weight"]), left_by_wrappers(["a.module.b"])
+        ('_orig_mod.', '')
+    """
+    names = list(names)
+    starts = [start[0] if (start := _WRAPPED.match(name)) else "" for name in names]
+    if shortest := min(starts, key=len, default=""):
+        return shortest
+    parts = {part for name in names for part in name.split(".")[:-1]}
+    return next((f"{part}." for part in sorted(parts & _WRAPPERS - {"module"})), "")
 
 
 def _without_wrappers(path: str) -> str:

@@ -63,6 +63,25 @@ def test_a_folder_that_lacks_a_file_is_refused(encoder, name, what):
         find_model(str(encoder))
 
 
+def test_an_adapter_is_refused_alone_and_beside_a_model(encoder):
+    shutil.copy(encoder / "model.safetensors", encoder / "adapter_model.safetensors")
+    (encoder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds a model \(model\.safetensors\) and an adapter of PEFT"):
+        find_model(str(encoder))
+    (encoder / "model.safetensors").unlink()
+    (encoder / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"holds an adapter of PEFT \(adapter_config\.json\) and no model"):
+        find_model(str(encoder))
+
+
+def test_what_a_wrapper_left_in_the_names_is_told(encoder):
+    tensors = load_file(encoder / "model.safetensors")
+    wrapped = {f"_orig_mod.{name}": tensor for name, tensor in tensors.items()}
+    save_file(wrapped, encoder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"encoder: a wrapper left '_orig_mod\.' in the names"):
+        find_model(str(encoder))
+
+
 def test_pickles_are_refused(encoder):
     (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"only pickles \(pytorch_model\.bin\), which can run code"):

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -67,6 +68,13 @@ def _from_hub(name: str) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
+    from dither.checkpoint.index import ADAPTER, refuse_adapter, refuse_wrapped
+
+    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        raise ValueError(
+            f"model folder {folder} holds an adapter of PEFT ({ADAPTER}) and no model; merge it into its "
+            "base: model.merge_and_unload().save_pretrained(folder), and save the tokenizer beside it"
+        )
     if not (folder / "config.json").is_file():
         raise ValueError(f"model folder {folder} has no config.json; save the model with save_pretrained")
     weights = sorted(folder.glob(_WEIGHTS))
@@ -82,19 +90,21 @@ def _check_folder(folder: Path) -> None:
             f"model folder {folder} has no tokenizer (none of {', '.join(_TOKENIZERS)}); save it beside the "
             "model with tokenizer.save_pretrained(folder)"
         )
-    for path in weights:
-        _check_dtypes(path)
+    refuse_adapter(folder, [path.name for path in weights])
+    names = [name for path in weights for name in _checked(path)]
+    refuse_wrapped(folder, names)
 
 
-def _check_dtypes(path: Path) -> None:
-    """Refuse integer and quantised weights, from the header of a safetensors file alone."""
-    for name, row in _header(path).items():
+def _checked(path: Path) -> Iterable[str]:
+    """The names of tensors in a safetensors file; integer and quantised weights are refused by its header."""
+    for name, row in (tensors := _header(path)).items():
         # Integer buffers such as position ids are no weights.
         if name.endswith("weight") and row.get("dtype") not in _FLOATS:
             raise ValueError(
                 f"{path}: tensor {name!r} is {row.get('dtype')}, and fine-tuning needs floating-point "
                 f"weights ({', '.join(sorted(_FLOATS))}); take the model before it was quantised"
             )
+    return tensors
 
 
 def _header(path: Path) -> dict[str, dict[str, Any]]:
