@@ -13,6 +13,7 @@ from tiny_encoder import plan_of, save_encoder, tokenizer, write_task
 from transformers import BertForSequenceClassification, BertModel
 
 from dither.bench.models.checks import check_model
+from dither.bench.models.files import unchanged
 from dither.bench.models.loading import find_model, load_model, load_tokenizer
 
 WORD = "embeddings.word_embeddings.weight"
@@ -164,6 +165,38 @@ def test_the_digest_changes_with_every_file_that_loading_reads(encoder, name):
     assert find_model(str(encoder)).digest != before
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "added.json"])
+def test_files_that_changed_since_the_plan_are_not_read(encoder, small_task, name):
+    """Nor where the weights are kept: config.json and the tokenizer are read for each run."""
+    source = find_model(str(encoder))
+    load_model(source, small_task())
+    if name == "model.safetensors":
+        change_tensor(encoder, WORD, lambda tensor: tensor + 1)
+    else:
+        (encoder / name).write_text((encoder / name).read_text() + " " if name != "added.json" else "{}")
+    for load in (lambda: load_model(source, small_task()), lambda: load_tokenizer(source)):
+        with pytest.raises(ValueError, match=rf": {name} in .* changed since the runs were planned"):
+            load()
+
+
+def test_files_that_were_only_touched_are_read(encoder, small_task):
+    source = find_model(str(encoder))
+    for path in encoder.iterdir():
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data)
+    load_model(source, small_task())
+    with unchanged(source):
+        (encoder / "config.json").touch()
+        (encoder / "README.md").touch()
+
+
+def test_files_that_change_while_they_are_read_are_refused(encoder):
+    source = find_model(str(encoder))
+    with pytest.raises(ValueError, match=r": model\.safetensors in"), unchanged(source):
+        change_tensor(encoder, WORD, lambda tensor: tensor + 1)
+
+
 def foreign(folder: Path, model_type: str) -> Path:
     """Code beside a model, which leaves a trace when it runs, and what makes transformers run it."""
     code = "from pathlib import Path\nPath(__file__).with_name('RAN').touch()\n" * 2
@@ -191,7 +224,7 @@ def test_a_known_architecture_loads_without_the_code_beside_it(encoder, small_ta
     path = encoder / "tokenizer_config.json"
     mapped = {"AutoTokenizer": [None, "tokenization_evil.Evil"]}
     path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": mapped}))
-    load_tokenizer(source)
+    load_tokenizer(find_model(str(encoder)))
     assert not (encoder / "RAN").exists()
 
 

@@ -120,4 +120,4 @@ def _found_here(source: ModelSource) -> ModelSource:
             f"model {source.name} in {here.folder} has other files than the comparison was planned with; "
             "copy the same ones to every node"
         )
-    return replace(source, folder=here.folder)
+    return replace(here, name=source.name)

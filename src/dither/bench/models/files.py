@@ -2,8 +2,10 @@
 
 import json
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,21 @@ READ_FILES = ("*.json", _WEIGHTS, "*.txt", "*.model")
 _FLOATS = frozenset(["F64", "F32", "BF16", "F16"])
 
 
+Stamp = tuple[int, ...]
+"""What a file's metadata say of its content: inode, size, and both times of change."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
-    """A model as the user typed it, the folder where it lies, and a digest of its files."""
+    """A model as the user typed it, the folder where it lies, and a digest of its files.
+
+    `stamps` are those of the files when the digest was made, by name.
+    """
 
     name: str
     folder: Path
     digest: str
+    stamps: Mapping[str, Stamp] = field(default_factory=dict, compare=False, repr=False)
 
 
 def find_model(name: str) -> ModelSource:
@@ -45,12 +55,57 @@ def find_model(name: str) -> ModelSource:
     folder = MODEL_DIR if name == BUILTIN else Path(name)
     if not folder.is_dir():
         folder = _from_hub(name)
+    stamps = _stamps(folder)
     _check_folder(folder)
+    return ModelSource(name, folder, _digest(folder), stamps)
+
+
+@contextmanager
+def unchanged(source: ModelSource) -> Iterator[None]:
+    """Refuse to read other files than those of a model's digest: a run is recorded under it.
+
+    Metadata are compared, before and after what is read inside; where they differ, the files themselves.
+
+    Raises:
+        ValueError: a file was changed, added or removed; the message names it.
+    """
+    _check_unchanged(source)
+    yield
+    _check_unchanged(source)
+
+
+def _check_unchanged(source: ModelSource) -> None:
+    old, new = source.stamps, _stamps(source.folder)
+    if new == old or _digest_of(source.folder, tuple(new.items())) == source.digest:
+        return
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    raise ValueError(
+        f"model {source.name}: {', '.join(names)} in {source.folder} changed since the runs were planned, so "
+        "they would not be of the model that they are recorded under; put the old files back and start "
+        "again, or take another --out for the new ones"
+    )
+
+
+def _read_files(folder: Path) -> list[Path]:
+    return sorted({path for pattern in READ_FILES for path in folder.glob(pattern) if path.is_file()})
+
+
+def _stamps(folder: Path) -> dict[str, Stamp]:
+    found = {path.name: path.stat() for path in _read_files(folder)}
+    return {name: (row.st_ino, row.st_size, row.st_mtime_ns, row.st_ctime_ns) for name, row in found.items()}
+
+
+def _digest(folder: Path) -> str:
     digest = sha256()
-    for path in sorted({path for pattern in READ_FILES for path in folder.glob(pattern) if path.is_file()}):
+    for path in _read_files(folder):
         with path.open("rb") as file:
             digest.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return ModelSource(name, folder, digest.hexdigest())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=8)  # it reads all weights
+def _digest_of(folder: Path, stamps: tuple[tuple[str, Stamp], ...]) -> str:
+    return _digest(folder)
 
 
 def _from_hub(name: str) -> Path:

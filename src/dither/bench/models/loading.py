@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.heads import HEADS
-from dither.bench.models.files import BUILTIN, ModelSource, find_model
+from dither.bench.models.files import BUILTIN, ModelSource, find_model, unchanged
 from dither.bench.models.kept_weights import keep_weights, kept_weights
 from dither.bench.tasks.task import Task
 from dither.core.names import canonical_name
@@ -33,19 +33,21 @@ def load_tokenizer(source: ModelSource) -> Any:
     """The model's tokenizer, with a padding token.
 
     Raises:
-        ValueError: it cannot be read, would run code of its own, or has no token to pad with.
+        ValueError: it cannot be read, would run code of its own, has no token to pad with, or a file of the
+            model changed.
     """
     from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.folder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # the tokenizers library raises Exception itself
-        raise ValueError(
-            f"the tokenizer of model {source.name} cannot be loaded: {_reason(error)}; save it once more "
-            "with tokenizer.save_pretrained(folder)"
-        ) from error
+    with unchanged(source):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                source.folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # the tokenizers library raises Exception itself
+            raise ValueError(
+                f"the tokenizer of model {source.name} cannot be loaded: {_reason(error)}; save it once more "
+                "with tokenizer.save_pretrained(folder)"
+            ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None:
@@ -69,14 +71,15 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
 
     Raises:
         ValueError: anything but the head would be random, the head in the file does not fit the task, the
-            architecture has no such head, or a weight is not finite (its tensor is named).
+            architecture has no such head, a weight is not finite (its tensor is named), or a file of the
+            model changed since `find_model`.
     """
     import torch
     import transformers
 
     kind = HEADS[task.head].AUTO_MODEL
     kept = kept_weights(source.digest, dtype, kind)
-    with _quiet(transformers), _explained(source, task):
+    with unchanged(source), _quiet(transformers), _explained(source, task):
         made = _from_file(source, task, dtype) if kept is None else kept.model(_config(source, task, dtype))
     model, report = made
     _refuse_random_backbone(source, model, report["missing_keys"])
