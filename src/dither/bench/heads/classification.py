@@ -40,7 +40,7 @@ def encode_texts(
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Pad to the longest input of a batch."""
+    """Pad to the longest input of a batch, on the tokenizer's side."""
     from transformers import DataCollatorWithPadding
 
     return DataCollatorWithPadding(tokenizer)

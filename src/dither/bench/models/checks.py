@@ -1,13 +1,25 @@
 """Whether a model serves a task, seen before the first run."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import inspect
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from dither.bench.data.loading import TaskData
 from dither.bench.heads import HEADS, Row
+from dither.bench.heads.retrieval import sentences
 from dither.bench.models.loading import ModelSource, load_model, load_tokenizer
+from dither.bench.runs.features import Features
 from dither.bench.tasks.task import Task
 
-_POSITIONS = ("position_embeddings", "wpe")  # modules with a row for each place of an input
+if TYPE_CHECKING:
+    from dither.bench.models.trial import Trial
+
+logger = logging.getLogger("dither")
+
+_Made = tuple[Task, Sequence[Row], Features]
 
 
 def check_model(
@@ -30,15 +42,15 @@ def check_model(
         checkpointing: whether activations are to be computed twice (`gradient_checkpointing`).
 
     Returns:
-        How many tokens an input may have: the rows of the position embeddings, or 2^31 - 1 where the
-        model has none.
+        How many tokens an input may have: the rows of the table of positions for tokens, or 2^31 - 1 where
+        the model has none.
 
     Raises:
         ValueError: as `load_model` and `load_tokenizer`; or the tokenizer has more tokens than the model has
-            embeddings; or a pattern fits no tensor; or the model cannot compute activations twice.
+            embeddings; or a pattern fits no tensor; or the model cannot compute activations twice, or no
+            input of its tokenizer.
     """
     import torch
-    from torch import nn
 
     from dither.methods.plain import Plain
     from dither.methods.targets import targets
@@ -62,12 +74,33 @@ def check_model(
             f"model {source.name} embeds {embeddings} tokens and its tokenizer has {len(tokenizer)}; put the "
             "tokenizer beside it that it was pretrained with"
         )
-    positions = [
-        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITIONS
-    ]
-    return min(positions, default=2**31 - 1)
+    trial = _tried(source, model, task.learned, tokenizer)
+    if trial.notable:
+        logger.warning(
+            "model %s (%s): padding moves a row's outputs, by up to %.1g of their size, so they depend on "
+            "what stands beside it in a batch (which is the same in every arm)",
+            source.name,
+            type(model).__name__,
+            trial.change,
+        )
+    return trial.positions
+
+
+def _tried(source: ModelSource, model: Any, task: Task, tokenizer: Any) -> "Trial":
+    import torch
+
+    from dither.bench.models.trial import UNLIMITED, Trial, try_model
+
+    try:
+        return try_model(model, task, tokenizer)
+    except Exception as error:  # of any model
+        if model.dtype != torch.float32:  # not every operation exists for it on the CPU
+            return Trial(UNLIMITED, 0.0, notable=False)
+        raise ValueError(
+            f"model {source.name} ({type(model).__name__}) cannot compute what its tokenizer makes of a text "
+            f"for task {task.name!r} ({type(error).__name__}: {error}). Is its config whole, and the "
+            "tokenizer its own? Put the right ones there, or take another model"
+        ) from error
 
 
 def check_layer(source: ModelSource, task: Task) -> None:
@@ -87,29 +120,80 @@ def check_layer(source: ModelSource, task: Task) -> None:
         raise ValueError(f"task {task.name!r} does not fit model {source.name}: it {error}") from None
 
 
-def check_lengths(
-    source: ModelSource, task: Task, rows: Mapping[str, Sequence[Row]], *, max_length: int, positions: int
-) -> None:
-    """Refuse rows that would reach beyond the positions of a model.
+def check_rows(source: ModelSource, task: Task, data: TaskData, *, max_length: int, positions: int) -> None:
+    """Refuse rows that a model cannot compute: of no token, of too many, or with an end token inside.
+
+    The rows are tokenised where one of these can be: the tokenizer adds no token of its own to a text, inputs
+    may be longer than the positions, or the head reads the state at the end token, of which each input must
+    have the same number.
 
     Args:
         source: from `find_model`.
         task: whose rows these are.
-        rows: of every split, by its name.
+        data: of the task.
         max_length: to which inputs are cut.
         positions: from `check_model`.
 
     Raises:
-        ValueError: an input has more tokens than the model has positions.
+        ValueError: naming the first row, and what to do.
     """
-    if max_length <= positions:
+    tokenizer, end = load_tokenizer(source), _end_token(source, task.learned)
+    if tokenizer.num_special_tokens_to_add() and max_length <= positions and end is None:
         return
-    tokenizer = load_tokenizer(source)
-    for split, each in rows.items():
+    fewest = None
+    for split, rows in data.splits.items():
         reader = task.reader(split)
-        inputs = HEADS[reader.head].encode(reader, each, tokenizer, max_length)
-        if (longest := inputs.lengths.max()) > positions:
+        inputs = HEADS[reader.head].encode(reader, rows, tokenizer, max_length)
+        lengths, place = inputs.lengths, data.sources[split].place
+
+        def named(at: np.intp, place: str = place, made: _Made = (reader, rows, inputs)) -> str:
+            return f"{place}, row {_row_of(*made, int(at)) + 1}"
+
+        if not lengths.min():
             raise ValueError(
-                f"model {source.name} has {positions} positions, and an input of task {task.name!r} has "
-                f"{longest} tokens; cut them with --set train.max_length={positions}"
+                f"{named(lengths.argmin())}: the tokenizer of model {source.name} makes no token of this "
+                "text, and adds none of its own; take the row out, or give it a text"
             )
+        if (longest := lengths.max()) > positions:
+            raise ValueError(
+                f"{named(lengths.argmax())}: model {source.name} has {positions} positions, and an input of "
+                f"task {task.name!r} has {longest} tokens; cut them with --set train.max_length={positions}"
+            )
+        if end is None or reader is not task.learned:
+            continue
+        ends = _count(inputs, end)
+        fewest = ends.min() if fewest is None else fewest
+        if (ends != fewest).any():
+            token = tokenizer.convert_ids_to_tokens(end)
+            raise ValueError(
+                f"{named((ends != fewest).argmax())}: the text holds {token!r}, the end token, at which the "
+                f"head of model {source.name} reads: every input must have as many of them. Write it in "
+                "another way there, or take the row out"
+            )
+
+
+def _end_token(source: ModelSource, task: Task) -> int | None:
+    """The token at whose state a task's head reads, or None where it reads otherwise."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(
+        source.folder, local_files_only=True, trust_remote_code=False
+    )
+    kind = getattr(transformers, HEADS[task.head].AUTO_MODEL)._model_mapping.get(type(config), None)
+    reads = kind is not None and "eos_token_id" in inspect.unwrap(kind.forward).__code__.co_names
+    return config.eos_token_id if reads else None
+
+
+def _count(inputs: Features, token: int) -> np.ndarray:
+    """How often a token stands in each input."""
+    column = inputs.columns["input_ids"]
+    before = np.concatenate([[0], np.cumsum(column.values == token)])
+    return np.diff(before[column.offsets])
+
+
+def _row_of(task: Task, rows: Sequence[Row], inputs: Features, at: int) -> int:
+    """The number of the row that an input was made of."""
+    if task.head == "retrieval":
+        text = sentences(task, rows)[at]
+        return next(number for number, row in enumerate(rows) if text in [row[key] for key in task.columns])
+    return int(inputs[at].get("row_number", at))

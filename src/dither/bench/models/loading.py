@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ _FOREIGN_CODE = "trust_remote_code"  # how transformers' messages name it
 
 
 def load_tokenizer(source: ModelSource) -> Any:
-    """The model's tokenizer, with a padding token.
+    """The model's tokenizer, with a padding token and the side on which its model takes padding.
+
+    That is the end, whatever the file says: positions count from the first token. XLNet has no positions and
+    reads the last place of an input, so there it is the beginning.
 
     Raises:
         ValueError: it cannot be read, would run code of its own, has no token to pad with, or a file of the
@@ -55,7 +59,21 @@ def load_tokenizer(source: ModelSource) -> Any:
             f"the tokenizer of model {source.name} has no token to pad with (no pad, eos or unk token); set "
             "tokenizer.pad_token and save it beside the model"
         )
+    tokenizer.padding_side = "left" if _reads_last_place(source) else "right"
     return tokenizer
+
+
+def _reads_last_place(source: ModelSource) -> bool:
+    from transformers import PreTrainedConfig, XLNetConfig
+
+    table, _ = PreTrainedConfig.get_config_dict(source.folder, local_files_only=True)
+    kind = XLNetConfig.model_type
+    return table.get("model_type") == kind and table.get("summary_type", XLNetConfig().summary_type) == "last"
+
+
+@lru_cache(maxsize=8)
+def _padding(source: ModelSource) -> int:
+    return int(load_tokenizer(source).pad_token_id)
 
 
 def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
@@ -88,8 +106,8 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
             if not torch.isfinite(parameter).all():
                 raise ValueError(f"model {source.name}: tensor {name!r} holds NaN or infinite values")
         keep_weights(source.digest, dtype, kind, model=model, missing=report["missing_keys"])
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = load_tokenizer(source).pad_token_id
+    # Decoders read the last token that is none of padding: what the tokenizer pads with, whatever they think.
+    model.config.get_text_config().pad_token_id = model.config.pad_token_id = _padding(source)
     model.config.__dict__.pop("dither", None)
     return model
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dither.bench.data.loading import TaskData, load
 from dither.bench.group import Group
-from dither.bench.models.checks import check_layer, check_lengths, check_model
+from dither.bench.models.checks import check_layer, check_model, check_rows
 from dither.bench.models.loading import ModelSource, find_model
 from dither.bench.plans.settings import STRENGTH, full_settings, is_resolved, method_of
 from dither.bench.runs.request import RunRequest
@@ -127,7 +127,7 @@ class Plan:
         data = {task.name: load(task, data_dir) for task in loaded}
         for task in loaded:
             size = replace(task.recipe, **changes).max_length
-            check_lengths(source, task, data[task.name].splits, max_length=size, positions=positions)
+            check_rows(source, task, data[task.name], max_length=size, positions=positions)
         return cls(source, loaded, data, methods, tuple(seeds), changes, threads, dtype, data_dir, group.size)
 
     @property
