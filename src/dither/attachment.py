@@ -22,9 +22,11 @@ from dither.methods.settings import recipe_hash, seed_of
 from dither.methods.targets import Target, finite_moments, optimizer_targets, refuse_infinite_scales
 from dither.record import Record, TensorRecord
 from dither.steps import AVERAGE, GroupState, GroupStates, StepNoise
+from dither.steps.listener import Listener
 from dither.steps.optimizers import (
     base_optimizer,
     refuse_overwritten_gradients,
+    states_of,
     steps_made,
 )
 from dither.steps.rates import RatePlan, check_schedule, is_scheduler
@@ -32,6 +34,7 @@ from dither.steps.rates import RatePlan, check_schedule, is_scheduler
 logger = logging.getLogger("dither")
 
 _HANDLE = "_dither_handle"
+_NO_STEP = "no optimizer step was counted so far: nothing was noised"
 
 
 def attach(
@@ -129,7 +132,13 @@ class Handle:
         self._noise = StepNoise(
             method, optimizer, self._rows, self._groups, total_steps=self.total_steps, seed=seed
         )
-        self._hooks: list[Any] = []
+        self._listener: Listener | None = None
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Handle cannot be copied or pickled: it listens to one optimizer in this process. Keep "
+            "optimizer.state_dict(), which holds all that PATS knows, and call dither.attach again"
+        )
 
     def adopt(self, schedule: Any, *, reset: bool) -> None:
         """Take the state that is there or start afresh, replace an earlier handle, and listen."""
@@ -143,18 +152,20 @@ class Handle:
                     "attach before you load its state into the optimizer",
                     steps,
                 )
-            plan = self._plan(schedule)
-            self._groups.create(self._spreads(), self.method.lr_max, plan)
+            self._groups.create(self._spreads(), self.method.lr_max, self._plan(schedule))
+        elif (first := self._groups.first_added) < len(self.optimizer.param_groups):
+            plan = self._plan(schedule, made=self._groups.made)
+            self._groups.create(self._spreads(first), self.method.lr_max, plan, first=first)
         self._noise.begin()
         if earlier is not None:
             earlier._stop()
         if reset:
-            for state in self.optimizer.state.values():
+            for state in states_of(self.optimizer):
                 state.pop(AVERAGE, None)
-        self._hooks = [
-            self.optimizer.register_step_post_hook(lambda *_: self._noise.add()),
-            self.optimizer.register_state_dict_pre_hook(lambda *_: self._noise.write()),
-        ]
+        noise = self._noise
+        self._listener = Listener(
+            self.optimizer, before=noise.before, after=noise.add, write=noise.write, own=(_HANDLE,)
+        )
         setattr(self.optimizer, _HANDLE, self)  # a name of ours on an object of torch's
         self._say_if_nothing_is_noised()
 
@@ -169,6 +180,11 @@ class Handle:
         return recipe_hash(self.recipe)
 
     @property
+    def is_outgrown(self) -> bool:
+        """Whether parameter groups were added since: attaching again takes them up."""
+        return 0 < self._groups.first_added < len(self.optimizer.param_groups)
+
+    @property
     def step(self) -> int:
         """How many optimizer steps were counted: those with gradients that were not skipped."""
         self._noise.write()
@@ -179,20 +195,19 @@ class Handle:
 
         A warning says so where no step was counted, or where the steps so far gave another dose than planned.
         """
-        listening = bool(self._hooks)
         try:
             self._noise.write()
         finally:
-            self._stop()
-        if listening:
+            listened = self._stop()
+        if listened:
             self._noise.notices.end()
 
-    def _stop(self) -> None:
-        """Listen no more."""
-        while self._hooks:
-            self._hooks.pop().remove()
+    def _stop(self) -> bool:
+        """Listen no more; returns whether it did."""
+        listener, self._listener = self._listener, None
         if getattr(self.optimizer, _HANDLE, None) is self:
             delattr(self.optimizer, _HANDLE)
+        return listener is not None and listener.stop()
 
     def record(self) -> Record:
         """Every tensor accounted for, with the noise of all steps so far, those before a resume too."""
@@ -209,12 +224,12 @@ class Handle:
             tensors=tensors,
             steps=steps,
             dose_given=self._dose_given(index),
-            message="" if steps else "no optimizer step was counted so far: nothing was noised",
+            message=self._noise.notices.message if steps else _NO_STEP,
         )
 
     def _dose_given(self, index: dict[int, GroupState]) -> float | None:
         """Σ c² so far: the mean over the elements of the noised tensors, whose groups may differ."""
-        noised = [row.named.parameter for row in self._noise.targets.values()]
+        noised = [row.named.parameter for row in self._rows if self._reason(row, index) is None]
         elements = sum(parameter.numel() for parameter in noised)
         if None in self._groups.factors or not elements:
             return None
@@ -222,28 +237,36 @@ class Handle:
         return sum(given[index[id(one)].number] * one.numel() for one in noised) / elements
 
     def _tensor_record(self, row: Target, index: dict[int, GroupState]) -> TensorRecord:
-        key = id(row.named.parameter)
-        std = index[key].std if row.reason is None else None
-        reason = row.reason or ("constant" if key not in self._noise.targets else None)
-        blank = TensorRecord.of(row, reason, std=std)
+        key, reason = id(row.named.parameter), self._reason(row, index)
+        blank = TensorRecord.of(row, reason, std=index[key].std if row.reason is None else None)
         return blank if reason else blank.with_change(index[key].change, row.named.parameter.numel())
 
-    def _plan(self, schedule: Any) -> RatePlan | None:
-        """The learning rates to come, where the doses follow from them."""
-        if self.total_steps is None or not self.method.is_normalised:
-            return None
-        steps = self.method.noise_steps(self.total_steps)
-        return RatePlan.of(schedule, self.optimizer, self.total_steps, steps)
+    def _reason(self, row: Target, index: dict[int, GroupState]) -> str | None:
+        """Why a tensor gets no noise as things stand: it may be unfrozen later, or a state be loaded."""
+        parameter = row.named.parameter
+        if row.reason is None and id(parameter) not in self._noise.targets:
+            return "constant"
+        if row.reason is None and not parameter.requires_grad and not index[id(parameter)].change.elements:
+            return "frozen"
+        return row.reason
 
-    def _spreads(self) -> dict[int, float]:
-        """std(W_0) of each target."""
-        rows = list(self._noise.targets.values())
+    def _plan(self, schedule: Any, *, made: int = 0) -> RatePlan | None:
+        """The learning rates to come after the steps that were made, where the doses follow from them."""
+        total = self._groups.planned_steps if made else self.total_steps
+        if total is None or not self.method.is_normalised:
+            return None
+        return RatePlan.of(schedule, self.optimizer, total, self.method.noise_steps(total), made=made)
+
+    def _spreads(self, first: int = 0) -> dict[int, float]:
+        """std(W_0) of each candidate in the groups from the `first` on."""
+        groups = self.optimizer.param_groups[first:]
+        held = {id(parameter) for group in groups for parameter in group["params"]}
+        rows = [row for key, row in self._noise.candidates.items() if key in held]
         found = finite_moments(rows)
         refuse_infinite_scales(rows, found)
-        return {key: moment.std for key, moment in zip(self._noise.targets, found, strict=True)}
+        return {id(row.named.parameter): one.std for row, one in zip(rows, found, strict=True)}
 
     def _say_if_nothing_is_noised(self) -> None:
-        if not self._noise.targets:
-            record = self.record()
-            if "strength 0" not in record.skipped():
-                logger.warning("PATS: no tensor will be noised: %s", record.summary())
+        record = self.record()
+        if not record.counts()["noised"] and "strength 0" not in record.skipped():
+            logger.warning("PATS: no tensor will be noised: %s", record.summary())

@@ -122,10 +122,18 @@ class ModelMarks:
             "which came to it later; pass again=True to add fresh noise, with include= to those alone"
         )
 
-    def adopt(self, mark: Mark) -> None:
-        """Mark a model whose weights came with the noise already in them."""
+    def adopt(self, mark: Mark, applied: int = 1) -> None:
+        """Mark a model whose weights came with the noise already in them.
+
+        Args:
+            mark: of the noise.
+            applied: how often the model was noised in all.
+        """
+        missing = max(0, applied - self.applied)
         if mark.hash not in [row["hash"] for row in self.read()]:
-            self._write([*self.read(), asdict(mark)], self._owners(None))
+            missing = max(1, missing)
+        if missing:
+            self._write([*self.read(), *[asdict(mark)] * missing], self._owners(None))
 
     @contextmanager
     def writing(self, mark: Mark, parameters: Iterable[Tensor] | None = None) -> Iterator[None]:

@@ -36,6 +36,11 @@ RECORD_FILE = "dither.json"
 """In every checkpoint: the records, by family. An adapter's checkpoint has no other place for them."""
 
 
+_APPLIED = "dither_noisytune_applied"  # in the log history, where the model was noised before, too
+_JOINED = "_dither_callbacks"  # on the Trainer's state while it trains: the callback of each family
+_TITLES = {"noisytune": "NoisyTune", "pats": "PATS"}
+_OF_REFERENCES = ("ref_model_init_kwargs", "precompute_ref_log_probs", "sync_ref_model")
+
 PROCESSES = "dither_processes"
 """In the log history, at each change from one process: how many train. Each has its part of a checkpoint."""
 
@@ -56,7 +61,10 @@ class NoiseCallback(TrainerCallback):
     What was noised, and how much, goes into the Trainer's log history (`dither_<family>_...`), into
     `dither.json` of each checkpoint, and to the reporters that come after this callback. The Trainer puts
     those of `report_to` before it; to have the numbers there, too, pass the reporter itself in `callbacks`,
-    after this one.
+    after this one. Several NoiseCallbacks in one Trainer work together, with at most one method of a family.
+
+    A trainer that compares with a reference model (TRL's DPO and its like) has made it before this callback
+    runs, so it gets no noise; the log says so.
 
     With PEFT and `NoisyTune(frozen=True)` an adapter's checkpoint lacks the noise of the frozen base. Resume
     adds it again; before using the adapter elsewhere, call `dither.noisytune_` with the same settings on the
@@ -65,6 +73,9 @@ class NoiseCallback(TrainerCallback):
     Args:
         *methods: at most one `dither.NoisyTune` and one `dither.PATS`; none at all is plain training. A
             method whose seed is None takes `TrainingArguments.seed`.
+        again: NoisyTune noises also a model that an earlier stage of fine-tuning noised: once, with fresh
+            draws, and not again on resume. Otherwise its own recipe does nothing a second time, and another
+            one is refused.
 
     Attributes:
         records: the `dither.Record` of each method that is at work, by family ("noisytune", "pats").
@@ -75,7 +86,7 @@ class NoiseCallback(TrainerCallback):
         >>> # trainer = Trainer(..., callbacks=[callback])
     """
 
-    def __init__(self, *methods: Method) -> None:
+    def __init__(self, *methods: Method, again: bool = False) -> None:
         for method in methods:
             if not isinstance(method, Method):
                 raise TypeError(
@@ -84,6 +95,7 @@ class NoiseCallback(TrainerCallback):
             if not isinstance(method, Plain):
                 strength(method)  # refuses what has no number yet
         self._methods = methods
+        self._again = again
         self.noisytune: NoisyTune | None = _only([row for row in methods if isinstance(row, NoisyTune)])
         self.pats: PATS | None = _only([row for row in methods if isinstance(row, PATS)])
         self.handle: Handle | None = None
@@ -107,6 +119,7 @@ class NoiseCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Noise the weights, or adopt what a checkpoint brought, and attach to the optimizer."""
         model, optimizer, resumed = kwargs["model"], kwargs["optimizer"], state.global_step > 0
+        _join(self, self._families, state)
         if not self._methods:
             logger.warning("NoiseCallback has no methods: this is plain training")
         if self.pats is not None:
@@ -114,16 +127,40 @@ class NoiseCallback(TrainerCallback):
         if resumed:
             self._check_resumed(args.seed, state, optimizer)
         if self.noisytune is not None:
-            record = _adopt(model, self.noisytune, args.seed) if resumed else None
-            self._keep(record or apply_(model, self.noisytune, seed=args.seed), model)
+            again = self._again and not self._is_kept(model)
+            if resumed:
+                record = _adopt(model, self.noisytune, args.seed, again, _history(state).get(_APPLIED, 1))
+            else:
+                record = apply_(model, self.noisytune, seed=args.seed, again=again)
+            self._keep(record, model)
+            _say_if_a_reference_has_no_noise(args)
         if self.pats is not None:
             planned = {"total_steps": state.max_steps, "seed": args.seed, "reset": not resumed}
             self.handle = _attached(self.pats, optimizer, model, kwargs.get("lr_scheduler"), **planned)
         self._untold = {}
         if not resumed and state.is_world_process_zero and self.records:
             self._untold = self._entries("noisytune")
-            state.log_history.append(self._first_entry(args.seed, state) | {"step": state.global_step})
+            entry = self._first_entry(args.seed, state) | {"step": state.global_step}
+            if self.noisytune is not None and (applied := ModelMarks(model).applied) > 1:
+                entry[_APPLIED] = applied
+            state.log_history.append(entry)
         _note_processes(args.world_size, state)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Refuse a resumed run that lacks a method of the first start: by now all callbacks have begun."""
+        if state.global_step == 0:
+            return
+        for family, title in _TITLES.items():
+            theirs = _history(state).get(f"dither_{family}_recipe")
+            if theirs is not None and family not in state.__dict__[_JOINED]:
+                raise _other_recipe(state.global_step, title, theirs, None)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take up parameter groups that were added since, as by gradual unfreezing."""
+        if self.handle is not None and self.pats is not None and self.handle.is_outgrown:
+            planned = {"total_steps": state.max_steps, "seed": args.seed}
+            model, optimizer, scheduler = (kwargs.get(key) for key in ("model", "optimizer", "lr_scheduler"))
+            self.handle = _attached(self.pats, optimizer, model, scheduler, **planned)  # type: ignore[arg-type]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Add the noise so far to what the Trainer logs of training; evaluations stay as they are."""
@@ -141,7 +178,12 @@ class NoiseCallback(TrainerCallback):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if not state.is_world_process_zero or not folder.is_dir():
             return
-        records = {family: record.to_json() for family, record in self.records.items()}
+        callbacks = {id(one): one for one in state.__dict__.get(_JOINED, {}).values()}
+        records = {
+            family: record.to_json()
+            for callback in callbacks.values()
+            for family, record in callback.records.items()
+        }
         if not records:
             return
         partial = folder / f"{RECORD_FILE}.partial"
@@ -153,9 +195,14 @@ class NoiseCallback(TrainerCallback):
         if self.handle is not None:
             self.handle.detach()
 
-    def _recipes(self, seed: int) -> dict[str, str]:
+    @property
+    def _families(self) -> dict[str, Any]:
         methods = [method for method in (self.noisytune, self.pats) if method is not None]
-        return {method.family: recipe_hash(method.recipe(seed_of(method, seed))) for method in methods}
+        return {method.family: method for method in methods}
+
+    def _recipes(self, seed: int) -> dict[str, str]:
+        methods = self._families.items()
+        return {family: recipe_hash(method.recipe(seed_of(method, seed))) for family, method in methods}
 
     def _earlier_recipe(self, seed: int) -> str | None:
         """That of a run of the same settings from before the schedule counted; it goes on as it began."""
@@ -173,19 +220,11 @@ class NoiseCallback(TrainerCallback):
 
     def _check_resumed(self, seed: int, state: Any, optimizer: Any) -> None:
         """Refuse a checkpoint of other methods, settings or seed: its log history tells them."""
-        first: dict[str, Any] = {}
-        for entry in state.log_history:
-            first |= {key: value for key, value in entry.items() if key.startswith("dither_")}
-        earlier = self._earlier_recipe(seed)
-        for family, title in (("noisytune", "NoisyTune"), ("pats", "PATS")):
-            theirs, ours = first.get(f"dither_{family}_recipe"), self._recipes(seed).get(family)
+        first, earlier = _history(state), self._earlier_recipe(seed)
+        for family, ours in self._recipes(seed).items():
+            theirs = first.get(f"dither_{family}_recipe")
             if theirs != ours and not (family == "pats" and theirs is not None and theirs == earlier):
-                raise ValueError(
-                    f"training resumes at step {state.global_step} from a checkpoint "
-                    f"{f'with {title} recipe {theirs}' if theirs else f'without {title}'}, now "
-                    f"{f'recipe {ours}' if ours else f'no {title}'} is asked for; resume with the methods, "
-                    "the settings and the seed of the first start, or start afresh"
-                )
+                raise _other_recipe(state.global_step, _TITLES[family], theirs, ours)
         if self.pats is None:
             return
         if not all("std" in group.get(KEY, {}) for group in base_optimizer(optimizer).param_groups):
@@ -207,10 +246,13 @@ class NoiseCallback(TrainerCallback):
 
     def _keep(self, record: Record, model: nn.Module) -> None:
         """Keep the record, but not that of a repetition instead of the first one's."""
-        earlier = self._noisytune_record
-        same = self._noised is not None and self._noised() is model and earlier is not None
+        earlier, same = self._noisytune_record, self._is_kept(model)
         if not (record.message and same and earlier and earlier.recipe_hash == record.recipe_hash):
             self._noisytune_record, self._noised = record, weakref.ref(model)
+
+    def _is_kept(self, model: nn.Module) -> bool:
+        """Whether this callback noised the model before."""
+        return self._noised is not None and self._noised() is model and self._noisytune_record is not None
 
     def _entries(self, family: str) -> dict[str, float]:
         record = self.records.get(family)
@@ -256,12 +298,52 @@ def _note_processes(processes: int, state: Any) -> None:
         state.log_history.append({PROCESSES: processes, "step": state.global_step})
 
 
-def _adopt(model: nn.Module, method: NoisyTune, seed: int) -> Record:
+def _join(callback: NoiseCallback, families: dict[str, Any], state: Any) -> None:
+    """Tell the callbacks of one training of each other, by what they all see and no checkpoint keeps."""
+    joined = state.__dict__.setdefault(_JOINED, {})
+    for family, method in families.items():
+        other = joined.setdefault(family, callback)
+        if other is not callback:
+            raise ValueError(
+                f"two NoiseCallbacks of this Trainer have a {type(method).__name__} each, and the second "
+                f"would replace the first: {other._families[family]} and {method}; give it to one of them"
+            )
+
+
+def _history(state: Any) -> dict[str, Any]:
+    """What the log history tells of the noise."""
+    found: dict[str, Any] = {}
+    for entry in state.log_history:
+        found |= {key: value for key, value in entry.items() if key.startswith("dither_")}
+    return found
+
+
+def _other_recipe(step: int, title: str, theirs: str | None, ours: str | None) -> ValueError:
+    return ValueError(
+        f"training resumes at step {step} from a checkpoint "
+        f"{f'with {title} recipe {theirs}' if theirs else f'without {title}'}, now "
+        f"{f'recipe {ours}' if ours else f'no {title}'} is asked for; resume with the methods, "
+        "the settings and the seed of the first start, or start afresh"
+    )
+
+
+def _say_if_a_reference_has_no_noise(args: Any) -> None:
+    """The reference model of TRL's trainers is made before training begins, and no callback is shown it."""
+    if any(name in vars(args) for name in _OF_REFERENCES):
+        logger.warning(
+            "NoisyTune noised the model that is trained; a reference model that the trainer made before, as "
+            "for DPO, has no noise, so the two differ from the first step on. For equal ones call "
+            "dither.noisytune_ on both with the same settings and seed before the trainer is made, pass "
+            "ref_model=, and leave NoisyTune out of NoiseCallback"
+        )
+
+
+def _adopt(model: nn.Module, method: NoisyTune, seed: int, again: bool, applied: int) -> Record:
     """Mark weights that came with their noise; add it again to what an adapter's checkpoint lacks."""
     plan, marks = Plan(model, method, seed), ModelMarks(model)
     is_adapter = hasattr(model, "peft_config")
     lost = [row for row in plan.noised if is_adapter and not row.named.parameter.requires_grad]
-    if lost and not marks.check(plan.mark, again=False):
+    if lost and not marks.check(plan.mark, again=again):
         if method.across == "model":
             raise ValueError(
                 "NoisyTune(frozen=True, across='model') cannot be resumed with an adapter: the noise of its "
@@ -272,7 +354,7 @@ def _adopt(model: nn.Module, method: NoisyTune, seed: int) -> Record:
         plan.measure()
         return plan.write(marks)
     if plan.noised:
-        marks.adopt(plan.mark)
+        marks.adopt(plan.mark, applied)
     return plan.record(message="resumed: the checkpoint's weights carry the noise, nothing was done")
 
 

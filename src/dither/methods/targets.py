@@ -1,7 +1,7 @@
 """Which parameters a method noises, and why it leaves the others alone."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from math import isfinite
 
@@ -44,7 +44,13 @@ class Target:
     reason: str | None
 
 
-def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False) -> list[Target]:
+def targets(
+    model: nn.Module,
+    method: NoisyTune | PATS,
+    *,
+    stored: bool = False,
+    stepped: Set[int] = frozenset(),
+) -> list[Target]:
     """Account for every parameter of a model, in the model's order; no weight is written.
 
     FSDP2 drops its gathered weights first: what counts are the parameters that are sharded. Reasons that only
@@ -54,6 +60,8 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
         model: whose parameters are meant.
         method: what is to be done with them.
         stored: the values lie in files and not in the model, which may be on the meta device.
+        stepped: ids of parameters that count although they are frozen now: an optimizer holds them, and
+            steps them as soon as they have a gradient.
 
     Raises:
         ValueError: a pattern that fits no tensor, two tensors of one name, a parameter whose values are not
@@ -80,7 +88,15 @@ def targets(model: nn.Module, method: NoisyTune | PATS, *, stored: bool = False)
     embeddings = set() if method.token_embeddings else _token_embeddings(model)
     parts = _parts_of_quantised(rows)
     found = [
-        _target(row, method, strengths, id(row.parameter) in embeddings, row.path in parts) for row in rows
+        _target(
+            row,
+            method,
+            strengths,
+            is_embedding=id(row.parameter) in embeddings,
+            is_part=row.path in parts,
+            counts_frozen=method.frozen or id(row.parameter) in stepped,
+        )
+        for row in rows
     ]
     if not stored:
         _refuse_unwritable(found)
@@ -98,7 +114,7 @@ def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Ta
     Raises:
         ValueError: see `targets`; or the optimizer holds parameters that are not the model's.
     """
-    rows = targets(model, method)
+    rows = targets(model, method, stepped=held)
     if strangers := held - {id(row.named.parameter) for row in rows}:
         raise ValueError(
             f"the optimizer holds {len(strangers)} parameters that are not the model's, so they have no "
@@ -113,7 +129,13 @@ def optimizer_targets(model: nn.Module, method: PATS, held: set[int]) -> list[Ta
 
 
 def _target(
-    row: NamedParameter, method: NoisyTune | PATS, strengths: Strength, is_embedding: bool, is_part: bool
+    row: NamedParameter,
+    method: NoisyTune | PATS,
+    strengths: Strength,
+    *,
+    is_embedding: bool,
+    is_part: bool,
+    counts_frozen: bool,
 ) -> Target:
     value = strength_of(row.name, strengths)
     reasons = (
@@ -125,7 +147,7 @@ def _target(
         (row.parameter.dtype.is_complex, "complex"),
         (_is_quantised(row.parameter), "integer or quantised"),
         (is_part, PART),
-        (not row.parameter.requires_grad and not method.frozen, "frozen"),
+        (not row.parameter.requires_grad and not counts_frozen, "frozen"),
         (row.parameter.numel() == 0, "empty"),
         (row.parameter.numel() == 1, "one element"),
         (not method.vectors and row.parameter.dim() < 2, "vector"),

@@ -10,11 +10,10 @@ The last line is missing where a step's dose does not follow from the run's lear
 checkpoints demand every key that they find.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from typing import Any
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from dither.core.noise import Change
@@ -72,16 +71,24 @@ class GroupStates:
             ValueError: state of another recipe or schema, or for other parameters, is there.
         """
         groups = self._optimizer.param_groups
-        kept = [group[KEY] for group in groups if "std" in group.get(KEY, {})]
-        if reset or not any(state["step"] for state in kept):
+        if reset or not any(group[KEY]["step"] for group in groups if _has_state(group)):
             return False
-        if len(kept) != len(groups):
-            raise ValueError(
-                f"{len(kept)} of the optimizer's {len(groups)} parameter groups hold state of PATS; groups "
-                "were added since: attach with reset=True to start afresh"
-            )
-        self.check()
+        for number in range(self.first_added):
+            self._check(groups[number], number)
         return True
+
+    @property
+    def first_added(self) -> int:
+        """The number of the first group that was added since, as are all behind it; else how many there are.
+
+        Raises:
+            ValueError: a group without state stands before one that has it.
+        """
+        groups = self._optimizer.param_groups
+        first = next((number for number, group in enumerate(groups) if not _has_state(group)), len(groups))
+        if any(_has_state(group) for group in groups[first:]):
+            self._check(groups[first], first)
+        return first
 
     def check(self) -> None:
         """Refuse what cannot be continued.
@@ -93,23 +100,34 @@ class GroupStates:
         for number, group in enumerate(self._optimizer.param_groups):
             self._check(group, number)
 
-    def create(self, spreads: dict[int, float], lr_max: float | None, plan: RatePlan | None) -> None:
-        """Start at step 0. What else stands under the key is kept.
+    def create(
+        self,
+        spreads: dict[int, float],
+        lr_max: float | None,
+        plan: RatePlan | None,
+        *,
+        first: int = 0,
+    ) -> None:
+        """Start at step 0, or where the others are with groups that were added. What else is there is kept.
 
         Args:
             spreads: std(W_0) by the id of the parameter.
             lr_max: for all groups, or None for the highest planned, or each group's max_lr, else its
                 initial_lr, else its lr.
             plan: of the run's learning rates; None where the doses do not follow from them.
+            first: the number of the first group that is meant, and all behind it.
 
         Raises:
             ValueError: a group whose highest learning rate cannot be known, or is planned to be exceeded.
         """
-        groups = self._optimizer.param_groups
-        peaks = [_peak(group, i, lr_max, plan.highest(i) if plan else 0.0) for i, group in enumerate(groups)]
-        for number, (group, peak) in enumerate(zip(groups, peaks, strict=True)):
+        groups = list(enumerate(self._optimizer.param_groups))[first:]
+        step, recipe = 0, self._recipe_hash
+        if first:
+            step, recipe = (self._optimizer.param_groups[0][KEY][key] for key in ("step", "recipe"))
+        peaks = [_peak(group, i, lr_max, plan.highest(i) if plan else 0.0) for i, group in groups]
+        for (number, group), peak in zip(groups, peaks, strict=True):
             stds = [spreads.get(id(parameter), 0.0) for parameter in group["params"]]
-            fresh: dict[str, Any] = {"schema": SCHEMA, "recipe": self._recipe_hash, "step": 0, "lr_max": peak}
+            fresh: dict[str, Any] = {"schema": SCHEMA, "recipe": recipe, "step": step, "lr_max": peak}
             lists = {
                 "std": stds,
                 "mean": [0.0] * len(stds),
@@ -121,16 +139,34 @@ class GroupStates:
             others = {key: value for key, value in group.get(KEY, {}).items() if key not in _NORMALISED}
             group[KEY] = others | fresh | lists
 
-    def forget_constants(self, targets: dict[int, Any]) -> None:
-        """Drop the targets whose std(W_0) is 0."""
-        for group, index, parameter in self._members():
-            if group[KEY]["std"][index] == 0.0:
-                targets.pop(id(parameter), None)
+    def constants(self) -> set[int]:
+        """The ids of the parameters whose std(W_0) is 0 by the state that is there now."""
+        return {
+            id(parameter)
+            for group in self._optimizer.param_groups
+            for parameter, std in zip(group["params"], group.get(KEY, {}).get("std", ()), strict=False)
+            if std == 0.0
+        }
 
     @property
     def step(self) -> int:
         """t, the number of counted optimizer steps."""
         self.check()
+        return self._optimizer.param_groups[0][KEY]["step"]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether each group has state."""
+        return all(_has_state(group) for group in self._optimizer.param_groups)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether state is there and no step was counted by it."""
+        return self.is_there and not any(group[KEY]["step"] for group in self._optimizer.param_groups)
+
+    @property
+    def made(self) -> int:
+        """t by the first group; the others may have been added since."""
         return self._optimizer.param_groups[0][KEY]["step"]
 
     @property
@@ -174,6 +210,8 @@ class GroupStates:
     ) -> None:
         """Note t, and Σ c² of each group; and m and the numbers of the change, after the parameter's id."""
         for number, group in enumerate(self._optimizer.param_groups):
+            if not _has_state(group):  # added since: it is refused, or taken up, before the next step counts
+                continue
             group[KEY]["step"] = step
             if given is not None and "given" in group[KEY]:
                 group[KEY]["given"] = given[number]
@@ -194,18 +232,18 @@ class GroupStates:
             self._indexed = key, found
         return self._indexed[1]
 
-    def _members(self) -> Iterator[tuple[dict[str, Any], int, Tensor]]:
-        for group in self._optimizer.param_groups:
-            for index, parameter in enumerate(group["params"]):
-                yield group, index, parameter
-
     def _check(self, group: dict[str, Any], number: int) -> None:
         state = group.get(KEY, {})
         where = f"parameter group {number} of the optimizer"
         if "std" not in state:
+            if number and _has_state(self._optimizer.param_groups[0]):
+                raise ValueError(
+                    f"{where} was added after PATS was attached; call dither.attach again with the same "
+                    "settings: it takes the group up and goes on with the averages of the others"
+                )
             raise ValueError(
-                f"{where} has lost the state of PATS: a state without it was loaded, or the group was added; "
-                "load a checkpoint that was written with PATS attached, or attach again with reset=True"
+                f"{where} has lost the state of PATS: a state without it was loaded; load a checkpoint that "
+                "was written with PATS attached, or attach again with reset=True"
             )
         if state.get("schema") != SCHEMA:
             raise ValueError(
@@ -220,8 +258,13 @@ class GroupStates:
         if len(state["std"]) != len(group["params"]):
             raise ValueError(
                 f"{where} has {len(group['params'])} parameters, its state of PATS is for "
-                f"{len(state['std'])}; attach with reset=True"
+                f"{len(state['std'])}; add parameters as a group of their own, by add_param_group, and "
+                "attach again, or attach with reset=True to start afresh"
             )
+
+
+def _has_state(group: dict[str, Any]) -> bool:
+    return "std" in group.get(KEY, {})
 
 
 def _peak(group: dict[str, Any], number: int, lr_max: float | None, planned: float) -> float:
@@ -234,7 +277,13 @@ def _peak(group: dict[str, Any], number: int, lr_max: float | None, planned: flo
     values = (lr_max, group.get("max_lr"), group.get("initial_lr"), group.get("lr"))
     peak = next((float(value) for value in values if value is not None), float("nan"))
     peak = peak if lr_max is not None or peak > planned else planned or peak
-    if group.get("lr") is None or not 0.0 < peak < float("inf"):
+    if group.get("lr") is None:
+        raise ValueError(
+            f"parameter group {number} of the optimizer has no learning rate, with which the noise fades; "
+            "where the optimizer needs none, give a constant one: "
+            f"optimizer.param_groups[{number}]['lr'] = 1.0"
+        )
+    if not 0.0 < peak < float("inf"):
         raise ValueError(
             f"the learning rate of parameter group {number} is {group.get('lr')} where PATS is attached, so "
             "the highest of the run is unknown; attach after the scheduler is made, or PATS(lr_max=...)"

@@ -2,13 +2,18 @@
 
 import logging
 import math
+from collections.abc import Sequence
 
+from dither.core.noise import Change
 from dither.methods.pats import PATS
 from dither.steps.groups import GroupStates
 from dither.steps.step_doses import Doses
+from dither.steps.watch import Finding
 
 logger = logging.getLogger("dither")
 
+_OF_THE_NOISE = ("moved", "rewritten", "taken", "rounding", "range")
+_UNCHANGED, _LOOKS = 0.75, (8, 32, 128, 512)  # share of elements; steps after which it is looked at
 _CLOSE = 0.02  # relative: how far the dose may be off before it is said
 
 
@@ -23,10 +28,15 @@ class Notices:
         self._method = method
         self._groups = groups
         self._total_steps = total_steps
-        self._said: set[str] = set()
+        self._said: dict[str, str] = {}
         self._source: list[object] = []
         self._given: list[float] = []
         self.steps = 0
+
+    @property
+    def message(self) -> str:
+        """What a record has to say of the noise beside its numbers."""
+        return "; ".join(text for what, text in self._said.items() if what in _OF_THE_NOISE)
 
     def begin(self) -> None:
         """Go on from what the groups hold, and say if no step of the run will add noise."""
@@ -71,6 +81,73 @@ class Notices:
             "the optimizer stepped and no parameter has a gradient, so nothing was noised and the step was "
             "not counted; gradients must still be there when optimizer.step() ends",
         )
+
+    def hear(self, found: Finding) -> None:
+        """Say what the sample of weights and gradients shows."""
+        if found.moved:
+            self._say(
+                "moved",
+                "the weights were changed by %.0f %% between attach and the first step, and std(W_0), which "
+                "scales the noise, is that of before: attach after the weights are loaded, or once more now "
+                "with reset=True",
+                100.0 * found.moved,
+            )
+        if found.other:
+            self._say(
+                "rewritten",
+                "something writes into .grad while the optimizer steps: afterwards the gradients differ by "
+                "%.0f %% of their size from those that the step began with, so PATS measures the sensitivity "
+                "by other numbers than the loss's gradients; use an optimizer that leaves .grad alone",
+                100.0 * found.other,
+            )
+        if found.taken:
+            self._say(
+                "taken",
+                "the noise does not stay in the weights: %.0f %% of what a step adds is gone after the next "
+                "one, so the weights hold less noise than the record says. Optimizers that keep a copy of "
+                "the weights of their own do so (schedule-free ones, Lookahead, MADGRAD, FTRL); use another "
+                "one, or dither.NoisyTune, whose noise is there before any copy is made",
+                100.0 * found.taken,
+            )
+
+    def hear_rounding(self, dtype: str, changes: Sequence[Change]) -> None:
+        """Say if the noise of half-precision tensors is mostly lost: by the tensor in the middle.
+
+        Without rounding about half of the elements of a tensor get no noise at a step, since they matter.
+        """
+        seen = sorted(1.0 - one.changed / one.elements for one in changes if one.elements)
+        if not seen or seen[len(seen) // 2] <= _UNCHANGED:
+            return
+        asked, left = (sum(getattr(one, what) for one in changes) for what in ("requested", "energy"))
+        self._say(
+            "rounding",
+            "rounding to %s swallows noise: at a step %.0f %% of a tensor's elements stay as they are, where "
+            "about half would (the median of %d tensors; `unchanged` in the record), and %.0f %% of the "
+            "noise's energy is left; use PATS(rounding='stochastic'), or weights in float32",
+            dtype,
+            100.0 * seen[len(seen) // 2],
+            len(seen),
+            100.0 * left / asked if asked else 0.0,
+        )
+
+    def hear_range(self, dtype: str, names: Sequence[str]) -> None:
+        """Say which tensors got no noise since it might have taken them out of their range."""
+        if names:
+            self._say(
+                "range",
+                "tensor %r got no noise at some steps%s: its largest weights and the noise together would "
+                "leave the range of %s; use a smaller noise_lambda, weights in float32 or bfloat16, or leave "
+                "it out with exclude=%r",
+                names[0],
+                f", nor did {len(names) - 1} others" if len(names) > 1 else "",
+                dtype,
+                names[0],
+            )
+
+    def looks_at_rounding(self, *, late: bool = False) -> bool:
+        """Whether it is time to, or, `late`, whether there is something to see by now."""
+        is_time = self.steps >= _LOOKS[0] if late else self.steps in _LOOKS
+        return is_time and "rounding" not in self._said
 
     def count(self, doses: Doses, *, waits: bool) -> None:
         """A step was counted; say once if the run is longer than planned, or its dose another."""
@@ -149,5 +226,5 @@ class Notices:
 
     def _say(self, what: str, text: str, *values: object) -> None:
         if what not in self._said:
-            self._said.add(what)
+            self._said[what] = text % values if values else text
             logger.warning(f"PATS: {text}", *values)

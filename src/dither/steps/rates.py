@@ -43,16 +43,25 @@ class RatePlan:
     shares: Sequence[float] | None = None
 
     @classmethod
-    def of(cls, schedule: Any, optimizer: Optimizer, total_steps: int, steps: range) -> "RatePlan":
+    def of(
+        cls, schedule: Any, optimizer: Optimizer, total_steps: int, steps: range, *, made: int = 0
+    ) -> "RatePlan":
         """By a scheduler, by the shares of all steps, by what gives them, or by None: not known.
+
+        Args:
+            schedule, optimizer, total_steps: of the run; a scheduler stands where it is after `made` steps.
+            steps: those with noise, counted from 1.
+            made: how many steps of the run were made before; these get no part of the plan.
 
         Raises:
             ValueError, TypeError: what tells no learning rates, or not those of this optimizer and run.
         """
+        steps = steps[max(0, -((steps.start - made - 1) // steps.step)) :]
         if schedule is None:
             return cls(total_steps, steps)
         if is_scheduler(schedule):
-            return cls(total_steps, steps, rates=rates_ahead(schedule, optimizer, total_steps))
+            ahead = rates_ahead(schedule, optimizer, max(1, total_steps - made))
+            return cls(total_steps, steps, rates=[[0.0] * made + rates for rates in ahead])
         return cls(total_steps, steps, shares=relative_rates(schedule, total_steps))
 
     def highest(self, group: int) -> float:

@@ -25,12 +25,16 @@ class Tally:
     def __init__(self, groups: GroupStates, parameters: Sequence[Tensor]) -> None:
         self.device = parameters[0].device
         self._groups = groups
-        self._parameters = [id(parameter) for parameter in parameters]
+        self.parameters = [id(parameter) for parameter in parameters]
         self._ranks = Ranks(parameters)
         self._pairs = Ranks([parameter for parameter in parameters for _ in range(2)])
-        self._row = {key: row for row, key in enumerate(self._parameters)}
+        self._row = {key: row for row, key in enumerate(self.parameters)}
         self._source: list[object] = []
         self._written = True
+        narrow = [row for row, one in enumerate(parameters) if one.dtype == torch.float16]
+        self._narrow = set(narrow)
+        self.kept_out = torch.zeros(len(parameters) if narrow else 0, dtype=torch.bool, device=self.device)
+        """Of tensors in float16: which got no noise at some step, so as not to leave their range."""
 
     @property
     def waits(self) -> bool:
@@ -93,18 +97,44 @@ class Tally:
         rows, together = self._rows(parameters), None
         if self._ranks:
             together = partial(self._together, [self._row[id(parameter)] for parameter in parameters])
+        if self._narrow:
+            scales = self._within_range(parameters, states, scales, rows)
         scalars = StepScalars(self.step, self.mean[rows], scales, skipped)
         outcome = self.backend.sensitivity_step_(states, rule, scalars, together=together)
         if self._ranks:
             # Of all tensors: one may have a gradient in another process alone.
-            outcome, rows = add_up_outcome(self._ranks, outcome, rows, len(self._parameters)), slice(None)
+            outcome, rows = add_up_outcome(self._ranks, outcome, rows, len(self.parameters)), slice(None)
         self.change[rows] += outcome.change
         self.mean[rows] = self.backend.next_means(outcome, self.mean[rows])
         return outcome
 
+    def _within_range(
+        self,
+        parameters: Sequence[Tensor],
+        states: Sequence[SensitivityState],
+        scales: Tensor,
+        rows: Tensor | slice,
+    ) -> Tensor:
+        """The scales; 0 for a float16 tensor whose largest weight and noise leave its range together."""
+        largest = [
+            torch.linalg.vector_norm(state.weight.detach(), torch.inf).to(torch.float32)
+            if self._row[id(parameter)] in self._narrow and state.weight.numel()
+            else torch.zeros((), device=self.device)
+            for parameter, state in zip(parameters, states, strict=True)
+        ]
+        limit = torch.finfo(torch.float16).max
+        reach = torch.stack(largest) if largest else torch.zeros(0, device=self.device)
+        beyond = (reach > 0.0) & (reach + 0.5 * scales > limit)
+        if self._ranks:
+            every = torch.zeros(len(self.parameters), 1, dtype=torch.int64, device=self.device)
+            every[rows, 0] = beyond.to(torch.int64)
+            beyond = self._ranks.add_up(every)[rows, 0] > 0
+        self.kept_out[rows] |= beyond
+        return torch.where(beyond, 0.0, scales)
+
     def _together(self, rows: Sequence[int], sums: list[Moments]) -> list[Moments]:
         """Sums over logical tensors, two for each of these rows, of those over the parts that lie here."""
-        every = [Moments()] * (2 * len(self._parameters))
+        every = [Moments()] * (2 * len(self.parameters))
         places = [2 * row + part for row in rows for part in range(2)]
         for place, one in zip(places, sums, strict=True):
             every[place] = one
@@ -114,20 +144,20 @@ class Tally:
     def write(self) -> None:
         """Write everything to the optimizer's groups, unless another state was loaded there meanwhile."""
         if not self._written and not self._is_outdated():
-            rows = zip(self._parameters, self.mean.tolist(), self.change.tolist(), strict=True)
+            rows = zip(self.parameters, self.mean.tolist(), self.change.tolist(), strict=True)
             self._groups.write(int(self.step), rows, given=self.given.tolist())
         self._written = True
 
     def _is_outdated(self) -> bool:
-        held = self._groups.held()
-        return len(held) != len(self._source) or any(
-            a is not b for a, b in zip(held, self._source, strict=True)
-        )
+        held = self._groups.held()  # more of them where groups were added: what is here stays true
+        if not self._source or len(held) < len(self._source):
+            return True
+        return any(a is not b for a, b in zip(held, self._source, strict=False))
 
     def _read(self) -> None:
         """Take what the groups hold: at first, and after another state was loaded."""
         owners = self._groups.index()
-        mine = [owners[key] for key in self._parameters]
+        mine = [owners[key] for key in self.parameters]
         self.step = torch.tensor(self._groups.step, dtype=torch.int64).to(self.device)
         self.mean = self.numbers([owner.mean for owner in mine])
         changes = [astuple(owner.change) for owner in mine]
@@ -138,7 +168,7 @@ class Tally:
     def _rows(self, parameters: Sequence[Tensor]) -> Tensor | slice:
         """Where these tensors stand; nearly always all of them, in order."""
         found = [self._row[id(parameter)] for parameter in parameters]
-        if found == list(range(len(self._parameters))):
+        if found == list(range(len(self.parameters))):
             return slice(None)
         return torch.tensor(found, dtype=torch.int64).to(self.device, non_blocking=True)
 

@@ -1,0 +1,6 @@
+"""Makes `odd_optimizers` importable."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
