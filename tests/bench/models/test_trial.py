@@ -131,9 +131,7 @@ def test_an_end_token_inside_a_text_is_named_with_its_row(kind, text, tmp_path):
     if text is None:  # it has no head that reads there
         plan_of(task, model)
         return
-    with pytest.raises(
-        ValueError, match=r"validation\.jsonl, row 5: the text holds '\[SEP\]', the end token"
-    ):
+    with pytest.raises(ValueError, match=r"validation\.jsonl, row 5: the text holds '\[SEP\]', a token at"):
         plan_of(task, model)
 
 
@@ -168,3 +166,19 @@ def test_a_row_beyond_the_positions_is_named(tmp_path):
     model = save_encoder(tmp_path / "small", max_position_embeddings=6)
     with pytest.raises(ValueError, match=r"train\.jsonl, row 3: model .* has 6 positions, and an input of"):
         plan_of(task, model, "train.max_length=512")
+
+
+def test_a_row_of_tags_that_would_train_nothing_is_named(tmp_path):
+    given = {"name": "mine/tags", "head": "tagging", "columns": ["tokens", "tags"], "label": "tags"}
+    given |= {"labels": ["O", "X"], "metrics": ["tag_accuracy"], "primary": ["tag_accuracy"]}
+    task, model = write_task(tmp_path / "task", **given), save_encoder(tmp_path / "encoder")
+    row, empty = '{"tokens": ["cat", "?"], "tags": ["X", "O"]}\n', '{"tokens": [" "], "tags": ["O"]}\n'
+    for split in ("train", "validation"):
+        (tmp_path / f"task/{split}.jsonl").write_text(row + '{"tokens": ["?"], "tags": ["O"]}\n' + row)
+    (tmp_path / "task/validation.jsonl").write_text(row + empty)  # here it has its tag
+    plan_of(task, model)
+    (tmp_path / "task/train.jsonl").write_text(row + row + empty)
+    with pytest.raises(
+        ValueError, match=r"train\.jsonl, row 3: the tokenizer makes no token of its words \[' '\]"
+    ):
+        plan_of(task, model)

@@ -121,11 +121,11 @@ def check_layer(source: ModelSource, task: Task) -> None:
 
 
 def check_rows(source: ModelSource, task: Task, data: TaskData, *, max_length: int, positions: int) -> None:
-    """Refuse rows that a model cannot compute: of no token, of too many, or with an end token inside.
+    """Refuse rows that a model cannot compute: of no token, of too many, or with a token too many inside.
 
     The rows are tokenised where one of these can be: the tokenizer adds no token of its own to a text, inputs
-    may be longer than the positions, or the head reads the state at the end token, of which each input must
-    have the same number.
+    may be longer than the positions, or the head reads at an end token or a separator, of which each input
+    must have the same number. A row of tagging of which no word has a token trains nothing, and has no loss.
 
     Args:
         source: from `find_model`.
@@ -137,51 +137,66 @@ def check_rows(source: ModelSource, task: Task, data: TaskData, *, max_length: i
     Raises:
         ValueError: naming the first row, and what to do.
     """
-    tokenizer, end = load_tokenizer(source), _end_token(source, task.learned)
-    if tokenizer.num_special_tokens_to_add() and max_length <= positions and end is None:
-        return
-    fewest = None
+    tokenizer, read = load_tokenizer(source), _tokens_read(source, task.learned)
+    whole = not tokenizer.num_special_tokens_to_add() or max_length > positions or bool(read)
+    counted: dict[int, int] = {}
     for split, rows in data.splits.items():
-        reader = task.reader(split)
+        reader, place = task.reader(split), data.sources[split].place
+        trains = split in task.train_splits
+        if trains and reader.head == "tagging":
+            _check_words(reader, rows, tokenizer, max_length, place)
+        if not whole:
+            continue
         inputs = HEADS[reader.head].encode(reader, rows, tokenizer, max_length)
-        lengths, place = inputs.lengths, data.sources[split].place
+        lengths = inputs.lengths
 
-        def named(at: np.intp, place: str = place, made: _Made = (reader, rows, inputs)) -> str:
-            return f"{place}, row {_row_of(*made, int(at)) + 1}"
+        def named(found: Any, place: str = place, made: _Made = (reader, rows, inputs)) -> str:
+            return f"{place}, row {_row_of(*made, int(np.argmax(found))) + 1}"
 
         if not lengths.min():
             raise ValueError(
-                f"{named(lengths.argmin())}: the tokenizer of model {source.name} makes no token of this "
-                "text, and adds none of its own; take the row out, or give it a text"
+                f"{named(lengths == 0)}: the tokenizer of model {source.name} makes no token of this text, "
+                "and adds none of its own; take the row out, or give it a text"
             )
         if (longest := lengths.max()) > positions:
             raise ValueError(
-                f"{named(lengths.argmax())}: model {source.name} has {positions} positions, and an input of "
-                f"task {task.name!r} has {longest} tokens; cut them with --set train.max_length={positions}"
+                f"{named(lengths)}: model {source.name} has {positions} positions, and an input of task "
+                f"{task.name!r} has {longest} tokens; cut them with --set train.max_length={positions}"
             )
-        if end is None or reader is not task.learned:
-            continue
-        ends = _count(inputs, end)
-        fewest = ends.min() if fewest is None else fewest
-        if (ends != fewest).any():
-            token = tokenizer.convert_ids_to_tokens(end)
+        for token in read if reader is task.learned else ():
+            counts = _count(inputs, token)
+            if (more := counts != counted.setdefault(token, counts.min())).any():
+                raise ValueError(
+                    f"{named(more)}: the text holds {tokenizer.convert_ids_to_tokens(token)!r}, a token at "
+                    f"which the head of model {source.name} reads: every input must have as many of them. "
+                    "Write it in another way there, or take the row out"
+                )
+
+
+def _check_words(task: Task, rows: Sequence[Row], tokenizer: Any, max_length: int, place: str) -> None:
+    """Refuse a row of training without a word that has a token: a batch of it alone has no loss."""
+    quiet = [at for at, row in enumerate(rows) if not any(map(str.isalnum, "".join(row[task.columns[0]])))]
+    inputs = HEADS[task.head].encode(task, [rows[at] for at in quiet], tokenizer, max_length)
+    for at, one in zip(quiet, inputs, strict=True):
+        if max(one["row_words"], default=-1) < 0:
+            words = rows[at][task.columns[0]]
             raise ValueError(
-                f"{named((ends != fewest).argmax())}: the text holds {token!r}, the end token, at which the "
-                f"head of model {source.name} reads: every input must have as many of them. Write it in "
-                "another way there, or take the row out"
+                f"{place}, row {at + 1}: the tokenizer makes no token of its words {words!r:.80}, so it "
+                "trains nothing; take the row out"
             )
 
 
-def _end_token(source: ModelSource, task: Task) -> int | None:
-    """The token at whose state a task's head reads, or None where it reads otherwise."""
+def _tokens_read(source: ModelSource, task: Task) -> list[int]:
+    """The tokens at whose places a task's head reads: BART and T5 at the end, Longformer at separators."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(
         source.folder, local_files_only=True, trust_remote_code=False
     )
     kind = getattr(transformers, HEADS[task.head].AUTO_MODEL)._model_mapping.get(type(config), None)
-    reads = kind is not None and "eos_token_id" in inspect.unwrap(kind.forward).__code__.co_names
-    return config.eos_token_id if reads else None
+    names = () if kind is None else inspect.unwrap(kind.forward).__code__.co_names
+    found = [getattr(config, name, None) for name in ("eos_token_id", "sep_token_id") if name in names]
+    return [token for token in found if token is not None]
 
 
 def _count(inputs: Features, token: int) -> np.ndarray:
