@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "core")]  # for tiny_models
+ROOT = Path(__file__).resolve().parents[2]
+sys.path += [str(Path(__file__).parent), str(ROOT / "tests/core")]  # for tiny_models
+sys.path.append(str(ROOT))  # for benchmarks
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_block_keeps_its_bytes_until_the_next_is_asked_for(short_of: int, tmp_
     source = save(tmp_path / "s.safetensors", {"w": normal((200, 200))})
     whole, size = source.read_bytes(), 4096
     ring = Ring(size, ring_for_stages(size).blocks - short_of)
-    stream = NoisedFile(read_header(source), {}, ring)
+    stream = NoisedFile(read_header(source), lambda _: [], ring)
     parts = [stream.stored.header]
     for block in stream:
         time.sleep(0.005)  # the stages have run as far ahead as they may

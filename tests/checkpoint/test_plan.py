@@ -78,34 +78,22 @@ def test_a_config_that_does_not_fit_is_refused(changes: dict[str, Any], message:
         plan_checkpoint(source, NOISE)
 
 
-def test_experts_stored_one_by_one_are_refused_and_stored_together_noised(tmp_path: Path) -> None:
-    from transformers import MixtralConfig, MixtralForCausalLM
-
-    sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
-    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 2, "pad_token_id": 0}
-    with torch.random.fork_rng(devices=[]):
-        model = MixtralForCausalLM(MixtralConfig(**sizes))
-    model.save_pretrained(tmp_path / "apart")
-    model.save_pretrained(tmp_path / "together", save_original_format=False)
-    with pytest.raises(ValueError, match=r"experts\.0\.w1\.weight'.*save_original_format=False\), or noise"):
-        plan_checkpoint(tmp_path / "apart", NOISE)
-    perturb_checkpoint(tmp_path / "together", tmp_path / "noisy", NOISE)
-    dither.apply_(model, NOISE)
-    state = model.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in load(tmp_path / "noisy").items())
-
-
-def test_a_tensor_that_loading_would_transpose_is_refused(saved: Any, monkeypatch: Any) -> None:
-    from transformers import conversion_mapping
-    from transformers.core_model_loading import Transpose, WeightConverter
-
+def test_a_config_of_more_layers_than_the_files_could_fill_is_refused_early(saved: Any) -> None:
     source = saved("BertModel")
-    step = WeightConverter("pooler.dense.weight", "pooler.dense.weight", operations=[Transpose(0, 1)])
-    monkeypatch.setattr(conversion_mapping, "get_model_conversion_mapping", lambda model: [step])
-    with pytest.raises(
-        ValueError, match=r"1 tensors of the file .* \(first: 'pooler\.dense\.weight'\), so loading"
-    ):
-        plan_checkpoint(source, NOISE)
+    for changes, message in [
+        (
+            {"num_hidden_layers": 1_000_000_000},
+            r"num_hidden_layers is 1000000000, and the files hold 39 tensors",
+        ),
+        ({"num_hidden_layers": 1300}, "BertModel has more than 1390 parameters by it, and the files hold 39"),
+        (
+            {"text_config": {"n_layers": 5000}},
+            r"text_config\.n_layers is 5000, .* take the config\.json",
+        ),
+    ]:
+        edit(source, **{"num_hidden_layers": 2} | changes)
+        with pytest.raises(ValueError, match=message):
+            plan_checkpoint(source, NOISE)
 
 
 def test_a_single_file_without_a_config_needs_its_own_names(tmp_path: Path) -> None:

@@ -36,6 +36,16 @@ class Block:
         """The same as elements of a floating-point tensor."""
         return self.memory.view(FLOATS[self.tensor.dtype])
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the tensor ends with it."""
+        return self.start + len(self.bytes) == self.tensor.size
+
+    def part(self, start: int, count: int) -> Tensor:
+        """Elements of it, counted from the beginning of the tensor."""
+        values = self.values
+        return values.narrow(0, start - self.start // values.element_size(), count)
+
 
 class Ring:
     """The memory for a few blocks, used in turn: a block is overwritten when the ring has come round.

@@ -9,15 +9,16 @@ from typing import Any
 import torch
 
 from dither.checkpoint.architecture import Names, architecture_of
-from dither.checkpoint.blocks import Ring, check_unchanged
-from dither.checkpoint.headers import StoredTensor
+from dither.checkpoint.blocks import Block, Ring, check_unchanged
+from dither.checkpoint.headers import FLOATS, StoredTensor
 from dither.checkpoint.index import CONFIG, MARKS, Checkpoint, inside, read_json
 from dither.checkpoint.pipeline import ahead, shared_cores
+from dither.checkpoint.rearrangement import Part
+from dither.checkpoint.stream import Noises
 from dither.checkpoint.strict_json import shown
 from dither.core.kernels import backend_names, moments, perturb_
 from dither.core.names import NamedParameter
 from dither.core.noise import Change, Noise
-from dither.core.places import Place
 from dither.core.statistics import Moments
 from dither.marks import Mark
 from dither.methods.noisytune import NoisyTune
@@ -73,12 +74,12 @@ class CheckpointPlan:
         _check_marks(checkpoint, self.marks, self.mark, again=again)
         architecture = architecture_of(checkpoint, names)
         self.kind, self.others = architecture.kind, architecture.others
-        checkpoint = self.checkpoint = replace(checkpoint, tensors=architecture.tensors)
+        self._sources, self._ways = architecture.sources, architecture.ways
         try:
             rows = targets(architecture.model, method, stored=True)
         except ValueError as error:
             raise ValueError(f"{checkpoint.root}: {error}") from None
-        self._copies = _copies(checkpoint, rows)
+        self._copies = _copies(architecture.sources, rows)
         self.rows = [row for row in rows if _owner(row) in self._copies]
         self.stds: dict[str, float] = {}
         self._constant: set[str] = set()
@@ -89,25 +90,26 @@ class CheckpointPlan:
         return [row for row in self.rows if row.reason is None and row.named.name not in self._constant]
 
     def stored(self, row: Target) -> StoredTensor:
-        """The first tensor of the files that holds the values of a target."""
-        return self.checkpoint.tensors[self._copies[_owner(row)][0]]
+        """The first tensor of the files that holds values of a target."""
+        return self._sources[self._copies[_owner(row)][0]][0]
 
     def measure(self, ring: Ring, progress: Progress = silent) -> None:
         """First pass: the statistics of what will be noised; what is not finite is refused by name."""
-        names = {self.stored(row).name: row.named.name for row in self.noised}
-        tensors = [self.stored(row) for row in self.noised]
+        names = {self._copies[row.named.name][0]: row.named.name for row in self.noised}
+        tensors = list({row.name: row for path in names for row in self._sources[path]}.values())
         done, total = 0, sum(tensor.size for tensor in tensors)
-        found: dict[str, Moments] = {}
+        found: defaultdict[str, Moments] = defaultdict(Moments)
         read = (block for tensor in tensors for block in ring.read(tensor))
         with shared_cores(), closing(ahead(read)) as blocks:
             for block in blocks:
-                tensor, (part,) = block.tensor, moments([block.values])
-                name = names[tensor.name]
-                found[name] = found.get(name, Moments()) + part
+                parts = [part for part in self._parts(block) if part.path in names]
+                measured = moments([block.part(part.start, part.count) for part in parts])
+                for part, moment in zip(parts, measured, strict=True):
+                    found[names[part.path]] += moment
                 done += len(block.bytes)
                 progress("measure", done, total)
-                if block.start + len(block.bytes) == tensor.size:
-                    refuse_nonfinite(found[name], f"{tensor.path}: tensor {shown(tensor.name)}", name)
+                if block.is_last:
+                    self._refuse_nonfinite(block.tensor, names, found)
         self.stds, self._constant = self.method.spreads(found)
         for row in self.noised:
             if may_overflow(found[row.named.name], self._noise(row), row.named.parameter.dtype):
@@ -115,24 +117,38 @@ class CheckpointPlan:
         for stored in self.checkpoint.files:
             check_unchanged(stored)
 
+    def _parts(self, block: Block) -> list[Part]:
+        """Where the elements of a block are in the model."""
+        size = FLOATS[block.tensor.dtype].itemsize
+        return self._ways[block.tensor.name].parts(block.start // size, len(block.bytes) // size)
+
+    def _refuse_nonfinite(
+        self, tensor: StoredTensor, names: Mapping[str, str], found: Mapping[str, Moments]
+    ) -> None:
+        for name in (names[path] for path in self._ways[tensor.name].paths if path in names):
+            refuse_nonfinite(found[name], f"{tensor.path}: tensor {shown(tensor.name)}", name)
+
     def _refuse_overflow(self, row: Target, ring: Ring) -> None:
         """Refuse a tensor that its noise would take out of its dtype's range: tried out on what is read."""
-        tensor, noise, name, count = self.stored(row), self._noise(row), row.named.name, 0
-        for block in ring.read(tensor):
-            values = block.values
-            perturb_([values], [noise], places=[Place(block.start // values.element_size())])
-            count += moments([values])[0].nonfinite
-        dtype = str(row.named.parameter.dtype).removeprefix("torch.")
-        refuse_overflow(count, f"{tensor.path}: tensor {shown(tensor.name)}", name, noise, dtype)
+        name, path, count = row.named.name, self._copies[row.named.name][0], 0
+        noise, dtype = self._noise(row), str(row.named.parameter.dtype).removeprefix("torch.")
+        for tensor in self._sources[path]:
+            for block in ring.read(tensor):
+                for part in (part for part in self._parts(block) if part.path == path):
+                    values = block.part(part.start, part.count)
+                    perturb_([values], [noise], places=[part.place])
+                    count += moments([values])[0].nonfinite
+            refuse_overflow(count, f"{tensor.path}: tensor {shown(tensor.name)}", name, noise, dtype)
 
-    def noises(self) -> dict[str, Noise]:
-        """The noise of each stored tensor that gets some; copies of a tied one get the same."""
-        tensors = self.checkpoint.tensors
-        return {
-            tensors[path].name: self._noise(row)
-            for row in self.noised
-            for path in self._copies[row.named.name]
-        }
+    def noises(self) -> Noises:
+        """The noise of each block of the stored tensors; copies of a tied one get the same."""
+        noises = {path: self._noise(row) for row in self.noised for path in self._copies[row.named.name]}
+        names = {row.name for path in noises for row in self._sources[path]}
+        return lambda block: [
+            (part, noises[part.path])
+            for part in (self._parts(block) if block.tensor.name in names else ())
+            if part.path in noises
+        ]
 
     def _noise(self, row: Target) -> Noise:
         name = row.named.name
@@ -146,7 +162,7 @@ class CheckpointPlan:
         return [*self.marks, *([asdict(self.mark)] if self.noised else [])]
 
     def record(self, changes: Mapping[str, Change] | None = None) -> Record:
-        """Account for every tensor; with `changes` by the name of the stored tensor, after the write."""
+        """Account for every tensor; with `changes` by the path in the model, after the write."""
         rows = [self._tensor_record(row, changes or {}) for row in self.rows]
         for path, reason in self.others.items():
             rows.append(_untouched(self.checkpoint.tensors[path], reason))
@@ -165,7 +181,7 @@ class CheckpointPlan:
         blank = TensorRecord.of(row, reason, std=self.stds.get(name) if is_first else None)
         if not self.stored(row).is_float:
             blank = replace(blank, dtype=self.stored(row).dtype)
-        change = None if reason else changes.get(self.stored(row).name)
+        change = None if reason else changes.get(self._copies[_owner(row)][0])
         return blank if change is None else blank.with_change(change, change.elements)
 
 
@@ -204,11 +220,11 @@ def _owner(row: Target) -> str:
     return row.named.tied_to or row.named.name
 
 
-def _copies(checkpoint: Checkpoint, rows: Sequence[Target]) -> dict[str, list[str]]:
-    """The stored tensors that hold each parameter, by its canonical name: several for a tied one."""
+def _copies(sources: Mapping[str, tuple[StoredTensor, ...]], rows: Sequence[Target]) -> dict[str, list[str]]:
+    """The paths under which each parameter is stored, by its canonical name: several for a tied one."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
-        if row.named.path in checkpoint.tensors:
+        if row.named.path in sources:
             found[_owner(row)].append(row.named.path)
     return dict(found)
 

@@ -1,17 +1,20 @@
 """Second pass: the bytes of a file with the noise in them, block by block."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from hashlib import sha256
 
 from dither.checkpoint.blocks import BLOCK, Block, Ring, check_unchanged
 from dither.checkpoint.headers import StoredFile
 from dither.checkpoint.pipeline import AHEAD, ahead, shared_cores
+from dither.checkpoint.rearrangement import Part
 from dither.core.kernels import perturb_
 from dither.core.noise import Change, Noise
-from dither.core.places import Place
 
 _STAGES = 3
+
+Noises = Callable[[Block], Sequence[tuple[Part, Noise]]]
+"""Which parts of a block get noise."""
 
 
 def ring_for_stages(size: int = BLOCK) -> Ring:
@@ -27,16 +30,16 @@ class NoisedFile:
 
     Args:
         stored: the file of the source.
-        noises: of the tensors to be noised, by their names in the file.
+        noises: says for each block which parts of it get noise, and where they lie in the model.
         ring: from `ring_for_stages`.
 
     Attributes:
-        changes: what the noise did to each tensor so far.
+        changes: what the noise did to each parameter so far, by its path.
         source_digest: SHA-256 of the whole file as it was read, once the iteration is over.
         written_digest: the same of what came out.
     """
 
-    def __init__(self, stored: StoredFile, noises: Mapping[str, Noise], ring: Ring) -> None:
+    def __init__(self, stored: StoredFile, noises: Noises, ring: Ring) -> None:
         self.stored = stored
         self.changes: dict[str, Change] = {}
         self.source_digest = self.written_digest = ""
@@ -71,10 +74,11 @@ class NoisedFile:
         self.written_digest = digest.hexdigest()
 
     def _perturb(self, block: Block) -> None:
-        name = block.tensor.name
-        noise = self._noises.get(name)
-        if noise is None:
-            return
-        values = block.values
-        (change,) = perturb_([values], [noise], places=[Place(block.start // values.element_size())])
-        self.changes[name] = self.changes.get(name, Change()) + change
+        rows = self._noises(block)
+        changes = perturb_(
+            [block.part(part.start, part.count) for part, _ in rows],
+            [noise for _, noise in rows],
+            places=[part.place for part, _ in rows],
+        )
+        for (part, _), change in zip(rows, changes, strict=True):
+            self.changes[part.path] = self.changes.get(part.path, Change()) + change
