@@ -111,7 +111,7 @@ FILES: list[tuple[str, str | bytes, str]] = [
     (
         ".csv",
         'text,label\na,1\n\n"b,1\nc,1\nd,1\n',
-        ":4: broken CSV: a quote opens a cell here and none closes it",
+        ":4: broken CSV: in the row that begins here a quote opens that none closes",
     ),
     (
         ".csv",

@@ -132,8 +132,8 @@ def _records(lines: Iterator[str], place: object) -> Iterator[tuple[int, int, li
 
 
 _CSV_ERRORS = {
-    "unexpected end of data": "a quote opens a cell here and none closes it; a quote that is text itself is "
-    'written twice ("") in a cell with quotes around it',
+    "unexpected end of data": "in the row that begins here a quote opens that none closes; one that is text "
+    'is written twice ("") in a cell with quotes around it',
     "expected after": "a cell goes on after the quote that closes it; a quote that is text itself is written "
     'twice ("")',
     "new-line character": "a carriage return stands alone; end lines with a line feed, or with both",

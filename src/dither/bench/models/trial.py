@@ -14,6 +14,7 @@ from dither.bench.tasks.task import Task
 
 UNLIMITED = 2**31 - 1
 _TARGETS = ("labels", "start_positions", "end_positions")
+_LEAST = 0.01  # that outputs are taken for, so that rounding stays small beside them
 _LENGTH = 64  # of the made-up inputs, at most; they have about six tokens and ten
 
 
@@ -95,8 +96,9 @@ def _change(alone: list[Tensor], beside: list[Tensor]) -> float:
     pairs = [(one, two[: len(one)]) for one, two in zip(alone, beside, strict=True)]
     if not all(torch.isfinite(part).all() for pair in pairs for part in pair):
         return 0.0
-    largest = max(float(one.abs().max()) for one, _ in pairs)
-    return max(float((one - two).abs().max()) for one, two in pairs) / largest if largest else 0.0
+    # An output of a new head may be next to nothing by chance, and rounding would be much beside it.
+    largest = max(_LEAST, *(float(one.abs().max()) for one, _ in pairs))
+    return max(float((one - two).abs().max()) for one, two in pairs) / largest
 
 
 class _Reads(TorchDispatchMode):
