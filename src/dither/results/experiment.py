@@ -11,6 +11,7 @@ from dither.results import canonical_json as cj
 from dither.results.errors import LedgerError
 from dither.results.runs import RunSpec, without_one_process
 
+_HEAD = "head_weights"
 _FIXED = ("kind", "model_digest", "threads", "processes", "dtype", "recipe_version")
 MULTILINGUAL = "multilingual"
 """Under this name stand a method's settings that differ on tasks of several languages, if there are such."""
@@ -133,6 +134,11 @@ class Experiment:
         if self.model_digest != new.model_digest:
             lines.append(f"(the model was typed as {self.model!r} there, {new.model!r} now)")
         lines += _leaf_differences("train_settings", self.train_settings, new.train_settings)
+        if _HEAD in new.train_settings and _HEAD not in self.train_settings:
+            lines.append(
+                "(where the model's file brings a head that fits, the folder's runs took it; each run draws "
+                "its own now: take another --out)"
+            )
         for group in ("tasks", "methods"):
             old_items, new_items = getattr(self, group), getattr(new, group)
             for name, value in old_items.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_encoder import save_encoder
 
 from dither.bench.heads import HEADS
@@ -79,10 +80,12 @@ def test_one_model_is_kept_and_no_large_one(small_task, tmp_path, monkeypatch):
 
 
 def test_a_refused_model_is_not_kept(small_task, tmp_path):
-    from transformers import BertForSequenceClassification
-
-    folder = save_encoder(tmp_path / "tuned", BertForSequenceClassification, num_labels=2)
-    source = find_model(str(folder))
+    source = find_model(str(save_encoder(tmp_path / "encoder")))
     loaded(source, small_task())
-    with pytest.raises(ValueError, match="brings a head that does not fit task"):
-        loaded(source, small_task(labels=["no", "yes", "perhaps"], metrics=["accuracy"]))
+    assert len(kept_weights._KEPT) == 1
+    path = tmp_path / "encoder/model.safetensors"
+    tensors = {name: tensor.fill_(float("nan")) for name, tensor in load_file(path).items()}
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(ValueError, match="holds NaN or infinite values"):
+        loaded(find_model(str(tmp_path / "encoder")), small_task())
+    assert [key[0] for key in kept_weights._KEPT] == [source.digest]

@@ -121,20 +121,16 @@ def test_damaged_weights_are_refused(encoder, damage, message):
         find_model(str(encoder))
 
 
-def test_a_head_that_does_not_fit_is_refused(tmp_path, small_task):
-    folder = save_encoder(tmp_path / "tuned", BertForSequenceClassification, num_labels=5)
-    with pytest.raises(ValueError, match=r"brings a head that does not fit task 'mine/small' .*2 outputs"):
-        load_model(find_model(str(folder)), small_task())
-
-
-def test_every_size_of_head_is_checked_before_the_runs(tmp_path):
+def test_a_head_that_does_not_fit_is_no_hindrance_and_is_not_taken(tmp_path):
     folder = save_encoder(tmp_path / "tuned", BertForSequenceClassification, num_labels=2)
     three = write_task(tmp_path / "three", name="mine/three", labels=["bad", "good", "fair"])
     two = write_task(tmp_path / "two", name="mine/two")
     from dither.bench.plans.plan import Plan
 
-    with pytest.raises(ValueError, match="does not fit task 'mine/three'"):
-        Plan.create([str(three), str(two)], str(folder), {"none": {}}, [0])
+    tasks, methods = [str(three), str(two)], {"none": {}}
+    Plan.create(tasks, str(folder), methods, [0])
+    with pytest.raises(ValueError, match=r"task 'mine/three' needs \(classification, 3 outputs\)"):
+        Plan.create(tasks, str(folder), methods, [0], train_settings={"head_weights": "file"})
 
 
 def test_an_architecture_without_such_a_head_is_refused(encoder, small_task):

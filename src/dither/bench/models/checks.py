@@ -10,6 +10,7 @@ import numpy as np
 from dither.bench.data.loading import TaskData
 from dither.bench.heads import HEADS, Row
 from dither.bench.heads.retrieval import sentences
+from dither.bench.models.brought_heads import NEW
 from dither.bench.models.loading import ModelSource, load_model, load_tokenizer
 from dither.bench.runs.features import Features
 from dither.bench.tasks.task import Task
@@ -29,6 +30,7 @@ def check_model(
     *,
     dtype: str = "float32",
     checkpointing: bool = False,
+    head_weights: str = NEW,
 ) -> int:
     """Load a model and its tokenizer once, to see that both serve a task, and the methods the model.
 
@@ -40,6 +42,7 @@ def check_model(
         methods: of `dither.methods`; their patterns must fit names of the model.
         dtype: of the weights.
         checkpointing: whether activations are to be computed twice (`gradient_checkpointing`).
+        head_weights: "new", or "file" where the head is that of the model's file.
 
     Returns:
         How many tokens an input may have: the rows of the table of positions for tokens, or 2^31 - 1 where
@@ -56,7 +59,8 @@ def check_model(
     from dither.methods.targets import targets
 
     with torch.random.fork_rng(devices=[]):
-        model, tokenizer = load_model(source, task.learned, dtype), load_tokenizer(source)
+        model = load_model(source, task.learned, dtype, head_weights=head_weights)
+    tokenizer = load_tokenizer(source)
     if checkpointing and not model.supports_gradient_checkpointing:
         raise ValueError(
             f"model {source.name} ({type(model).__name__}) does not support "

@@ -150,6 +150,11 @@ def _check_folder(folder: Path) -> None:
     refuse_wrapped(folder, names)
 
 
+def tensor_names(folder: Path) -> list[str]:
+    """The names of all tensors in a model's files."""
+    return [name for path in sorted(folder.glob(_WEIGHTS)) for name in _header(path)]
+
+
 def _checked(path: Path) -> Iterable[str]:
     """The names of tensors in a safetensors file; integer and quantised weights are refused by its header."""
     for name, row in (tensors := _header(path)).items():

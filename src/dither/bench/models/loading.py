@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from dither.bench.heads import HEADS
+from dither.bench.models.brought_heads import (
+    FROM_FILE,
+    NEW,
+    brought_head,
+    head_names,
+    refuse_read_head,
+    take_head,
+)
 from dither.bench.models.files import BUILTIN, ModelSource, find_model, unchanged
-from dither.bench.models.kept_weights import keep_weights, kept_weights
+from dither.bench.models.kept_weights import KeptWeights, keep_weights, kept_weights
 from dither.bench.tasks.task import Task
-from dither.core.names import canonical_name
 
 __all__ = [
     "BUILTIN",
@@ -76,8 +83,11 @@ def _padding(source: ModelSource) -> int:
     return int(load_tokenizer(source).pad_token_id)
 
 
-def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
+def load_model(source: ModelSource, task: Task, dtype: str = "float32", *, head_weights: str = NEW) -> Any:
     """The pretrained backbone under a head for a task; the head's weights are drawn by torch.
+
+    A head in the file is left alone, whether it fits or not: it may be another task's. With
+    `head_weights="file"` it is taken, its outputs in the order of the task's labels, by their names.
 
     A mark of earlier noise in config.json is dropped: the weights count as pretrained as they are, so a model
     that was fine-tuned with NoisyTune can be fine-tuned with it again on another task.
@@ -86,33 +96,57 @@ def load_model(source: ModelSource, task: Task, dtype: str = "float32") -> Any:
         source: from `find_model`.
         task: its kind of head is put on top.
         dtype: of the weights: "float32", "bfloat16" or "float16".
+        head_weights: "new" or "file".
 
     Raises:
-        ValueError: anything but the head would be random, the head in the file does not fit the task, the
-            architecture has no such head, a weight is not finite (its tensor is named), or a file of the
-            model changed since `find_model`.
+        ValueError: anything but the head would be random, the head in the file is to be taken and does not
+            fit the task, the architecture has no such head, a weight is not finite (its tensor is named), or
+            a file of the model changed since `find_model`.
     """
     import torch
     import transformers
 
     kind = HEADS[task.head].AUTO_MODEL
-    kept = kept_weights(source.digest, dtype, kind)
+    kept = kept_weights(source.digest, dtype, kind) if head_weights == NEW else None
     with unchanged(source), _quiet(transformers), _explained(source, task):
-        made = _from_file(source, task, dtype) if kept is None else kept.model(_config(source, task, dtype))
-    model, report = made
+        if kept is not None:
+            model, report = kept.model(_config(source, task, dtype))
+        elif head_weights == NEW and brought_head(source, task):
+            model, report = _without_head(source, task, dtype)
+        else:
+            model, report = _from_file(source, task, dtype)
     _refuse_random_backbone(source, model, report["missing_keys"])
+    if head_weights == FROM_FILE:
+        take_head(source, task, model, report["missing_keys"])
+    else:
+        refuse_read_head(source, model, report["missing_keys"])
     if kept is None:
         for name, parameter in model.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise ValueError(f"model {source.name}: tensor {name!r} holds NaN or infinite values")
-        keep_weights(source.digest, dtype, kind, model=model, missing=report["missing_keys"])
+        if head_weights == NEW:
+            keep_weights(source.digest, dtype, kind, model=model, missing=report["missing_keys"])
     # Decoders read the last token that is none of padding: what the tokenizer pads with, whatever they think.
     model.config.get_text_config().pad_token_id = model.config.pad_token_id = _padding(source)
     model.config.__dict__.pop("dither", None)
     return model
 
 
-def _from_file(source: ModelSource, task: Task, dtype: str) -> tuple[Any, dict[str, Any]]:
+def _without_head(source: ModelSource, task: Task, dtype: str) -> tuple[Any, dict[str, Any]]:
+    """A model with a new head, and the report on its loading, though its file has such a head."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # what is drawn here is thrown away
+        whole, report = _from_file(source, task, dtype, ignore_mismatched_sizes=True)
+    head = head_names(whole)
+    if other := sorted(name for name, *_ in report["mismatched_keys"] if name not in head):
+        raise ValueError(f"size mismatch of {other[0]}")
+    drawn = head | set(report["missing_keys"])
+    backbone = {name: tensor for name, tensor in whole.state_dict().items() if name not in drawn}
+    return KeptWeights(type(whole), backbone).model(_config(source, task, dtype))
+
+
+def _from_file(source: ModelSource, task: Task, dtype: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     import torch
     import transformers
 
@@ -127,6 +161,7 @@ def _from_file(source: ModelSource, task: Task, dtype: str) -> tuple[Any, dict[s
         output_loading_info=True,
         key_mapping=_backbone_keys(auto, source),
         **head.config(task),
+        **options,
     )
     return model, report
 
@@ -166,10 +201,7 @@ def save_model(trainer: Any, source: ModelSource, folder: Path) -> None:
 
 def _refuse_random_backbone(source: ModelSource, model: Any, missing: Any) -> None:
     """Only the head may be new, and a pooler, which feeds nothing but the head."""
-    names = {key: canonical_name(key, model.base_model_prefix) for key in missing}
-    random = sorted(
-        key for key, name in names.items() if not name.startswith("head:") and "pooler" not in name.split(".")
-    )
+    random = sorted(name for name in set(missing) - head_names(model) if "pooler" not in name.split("."))
     if random:
         raise ValueError(
             f"model {source.name}: {len(random)} tensors of the backbone of {type(model).__name__} are "
@@ -187,9 +219,9 @@ def _explained(source: ModelSource, task: Task) -> Iterator[None]:
         text = str(error)
         if "mismatch" in text:
             meaning = (
-                f"brings a head that does not fit task {task.name!r} ({task.head}, {len(task.labels) or 1} "
-                "outputs); take the pretrained model before it was fine-tuned, or the task it was fine-tuned "
-                "for"
+                f"brings tensors of other shapes than its config.json says and task {task.name!r} needs "
+                f"({task.head}, {len(task.labels) or 1} outputs): {_reason(error)}; leave "
+                "train.head_weights=file out where it is the head, and a new one is drawn from the seed"
             )
         elif "Unrecognized configuration class" in text:
             meaning = f"has an architecture without a head for {task.head}, which task {task.name!r} needs"

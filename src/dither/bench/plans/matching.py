@@ -19,6 +19,7 @@ from dither.bench.data.rows import Row
 from dither.bench.executors.processes import in_processes
 from dither.bench.executors.worker import sendable
 from dither.bench.group import Group
+from dither.bench.models.brought_heads import NEW
 from dither.bench.plans.plan import Plan, arms_of
 from dither.bench.plans.settings import STRENGTH, is_resolved
 from dither.bench.runs.calibration import BATCHES, Calibration, calibrate, number_instead
@@ -264,6 +265,7 @@ class _Training:
         steps = recipe.max_steps or math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
         decisive = [plan.source.digest, plan.dtype, learned.head, learned.labels, bool(task.languages)]
         decisive += [recipe.batch_size, recipe.max_length, states, labelled]
+        decisive += [recipe.head_weights] if recipe.head_weights != NEW else []
         basis = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
         arms = arms_of(task, plan.methods)
         return cls(task, arms, rows, states, labelled, recipe, steps, basis)
@@ -277,6 +279,7 @@ class _Training:
             labelled=self.labelled,
             batch_size=self.recipe.batch_size,
             parts=self.recipe.gradient_accumulation * plan.processes,
+            head_weights=self.recipe.head_weights,
             max_length=self.recipe.max_length,
             steps=self.steps,
             arms=arms,

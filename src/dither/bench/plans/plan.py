@@ -11,6 +11,7 @@ from typing import Any
 
 from dither.bench.data.loading import TaskData, load
 from dither.bench.group import Group
+from dither.bench.models.brought_heads import NEW, new_heads
 from dither.bench.models.checks import check_layer, check_model, check_rows
 from dither.bench.models.loading import ModelSource, find_model
 from dither.bench.plans.settings import STRENGTH, full_settings, is_resolved, method_of
@@ -113,15 +114,21 @@ class Plan:
             _check_recipe(task.name, recipe, group.size, dtype)
         source = find_model(model)
         # One task for each kind and size of head, and for each kind of defaults.
-        heads = {(task.learned.head, len(task.learned.labels), bool(task.languages)): task for task in loaded}
+        heads = {
+            (task.learned.head, _outputs(task, recipe), bool(task.languages), recipe.head_weights): task
+            for task, recipe in zip(loaded, recipes, strict=True)
+        }
         how: dict[str, Any] = {
             "dtype": dtype,
             "checkpointing": any(recipe.gradient_checkpointing for recipe in recipes),
         }
         positions = min(
-            check_model(source, task, starmap(method_of, arms_of(task, methods).items()), **how)
-            for task in heads.values()
+            check_model(
+                source, task, starmap(method_of, arms_of(task, methods).items()), head_weights=key[-1], **how
+            )
+            for key, task in heads.items()
         )
+        changes |= new_heads(source, loaded, changes)
         for task in loaded:
             check_layer(source, task)
         data = {task.name: load(task, data_dir) for task in loaded}
@@ -263,6 +270,11 @@ def arms_of(task: Task, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict
         name: full_settings(name, changed, multilingual=bool(task.languages))
         for name, changed in methods.items()
     }
+
+
+def _outputs(task: Task, recipe: Recipe) -> Any:
+    """What a task's outputs stand for: their number, or their names where the head is the file's."""
+    return len(task.learned.labels) if recipe.head_weights == NEW else task.learned.labels
 
 
 def _in_languages(tasks: Sequence[Task], languages: Sequence[str]) -> tuple[Task, ...]:

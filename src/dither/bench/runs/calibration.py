@@ -46,6 +46,7 @@ class Calibration:
         threads: of torch.
         dtype: of the weights.
         matches: for arms whose λ is a number, find the λ that "matched" would stand for, too.
+        head_weights: "new" for a head of a seed that no run has, "file" for that of the model's file.
     """
 
     task: Task
@@ -61,6 +62,7 @@ class Calibration:
     threads: int
     dtype: str
     matches: bool = False
+    head_weights: str = "new"
 
     def __str__(self) -> str:
         return f"measuring doses on {self.task.name}"
@@ -211,7 +213,9 @@ def _model(request: Calibration) -> Any:
 
     with torch.random.fork_rng(devices=[]):  # the head is drawn on the CPU
         torch.default_generator.manual_seed(_HEAD_SEED)
-        return load_model(request.source, request.task.learned, request.dtype)
+        return load_model(
+            request.source, request.task.learned, request.dtype, head_weights=request.head_weights
+        )
 
 
 @contextlib.contextmanager

@@ -64,7 +64,9 @@ def make_trainer(
 
     def model_init() -> Any:
         # The Trainer seeds torch before it calls this, so the head is drawn from the run's seed.
-        model = load_model(request.source, learned, request.spec.dtype)
+        model = load_model(
+            request.source, learned, request.spec.dtype, head_weights=request.recipe.head_weights
+        )
         loaded(model)
         return model
 

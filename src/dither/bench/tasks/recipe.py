@@ -8,6 +8,9 @@ from typing import Any
 PRECISIONS = ("float32", "bf16", "fp16")
 """What training computes in; the weights stay float32."""
 
+HEAD_WEIGHTS = ("new", "file")
+"""Where the first weights of a head come from: the run's seed, or the model's file."""
+
 
 def _setting(low: float, high: float, text: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"range": (low, high), "help": text})
@@ -45,6 +48,7 @@ class Recipe:
     gradient_accumulation: int = _setting(1, 1_000_000, "parts that a batch is computed in, equally large", 1)
     gradient_checkpointing: bool = _setting(False, True, "compute activations twice to keep fewer", False)
     max_steps: int = _setting(0, 1_000_000_000, "optimizer steps, instead of epochs; 0 = by epochs", 0)
+    head_weights: str = _choice(HEAD_WEIGHTS, "the head: drawn from the seed, or that of the model's file")
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -20,6 +20,7 @@ _LATER: dict[str, Any] = {
     **dict.fromkeys(("group_by_length", "gradient_checkpointing", "max_steps")),
     "precision": "float32",
     "gradient_accumulation": 1,
+    "head_weights": "new",
 }
 """Keys that came later: where they are empty or at this default, a task keeps the digest of before."""
 
