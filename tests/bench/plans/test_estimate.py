@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,10 +193,16 @@ def test_processes_of_their_own_are_timed_each_on_one_gpu(films, monkeypatch, tm
 
 
 def test_a_run_that_cannot_begin_is_named(films):
+    plan = replace(plan_of(*films), dtype="float99")
+    with pytest.raises(RunError, match=r"run \(mine/films, none, seed 0\) failed with .*float99"):
+        estimate(plan, jobs=1)
+
+
+def test_a_model_whose_files_changed_is_named(films):
     task, encoder = films
     plan = plan_of(task, encoder)
     (encoder / "model.safetensors").unlink()
-    with pytest.raises(RunError, match=r"run \(mine/films, none, seed 0\) failed with "):
+    with pytest.raises(ValueError, match=r"model\.safetensors in .* changed since the runs were planned"):
         estimate(plan, jobs=1)
 
 
