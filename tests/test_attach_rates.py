@@ -80,7 +80,8 @@ def test_a_rate_of_0_or_none_at_attach_is_refused(lr: Any) -> None:
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     optimizer.param_groups[0]["lr"] = lr
-    message = rf"learning rate of parameter group 0 is {lr} where PATS is attached.*PATS\(lr_max=\.\.\.\)"
+    message = r"learning rate of parameter group 0 is 0\.0 where PATS is attached.*PATS\(lr_max=\.\.\.\)"
+    message = message if lr is not None else r"group 0 of the optimizer has no learning rate"
     with pytest.raises(ValueError, match=message):
         dither.attach(dither.PATS(), optimizer, model, total_steps=3)
     assert "dither" not in optimizer.param_groups[0]

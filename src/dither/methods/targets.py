@@ -93,7 +93,7 @@ def targets(
             method,
             strengths,
             is_embedding=id(row.parameter) in embeddings,
-            is_part=row.path in parts,
+            is_part=row.name in parts,
             counts_frozen=method.frozen or id(row.parameter) in stepped,
         )
         for row in rows
@@ -159,10 +159,10 @@ def _target(
 
 
 def _parts_of_quantised(rows: Sequence[NamedParameter]) -> set[str]:
-    """Paths of what quantised parameters are made with, such as codebooks that lie beside their codes."""
+    """Names of what quantised parameters are made with, such as codebooks that lie beside their codes."""
     codes = [row for row in rows if _is_quantised(row.parameter) and not row.parameter.dtype.is_complex]
-    integers = [row.path for row in codes if row.parameter.dtype != torch.bool and row.parameter.numel() > 1]
-    return quantised_parts([row.path for row in rows if not _is_quantised(row.parameter)], integers)
+    integers = [row.name for row in codes if row.parameter.dtype != torch.bool and row.parameter.numel() > 1]
+    return quantised_parts([row.name for row in rows if not _is_quantised(row.parameter)], integers)
 
 
 def _is_quantised(parameter: nn.Parameter) -> bool:

@@ -30,8 +30,9 @@ def average_of(optimizer: Optimizer, row: Target, dtype: str, *, was_active: boo
         if was_active:
             raise ValueError(
                 f"the moving average {AVERAGE!r} of {row.named.path!r} is missing in the optimizer's state, "
-                "though earlier steps updated it; load a whole checkpoint of the optimizer, or attach with "
-                "reset=True to start afresh"
+                "though earlier steps updated it; load a whole checkpoint of the optimizer (where a loader "
+                "asks for what it finds: the weights first, then attach, then the optimizer's state), or "
+                "attach with reset=True to start afresh"
             )
         state[AVERAGE] = torch.zeros_like(parameter, dtype=kept, memory_format=torch.preserve_format)
     _refuse_foreign(row, state[AVERAGE])

@@ -37,7 +37,7 @@ class Listener:
         self._optimizer = optimizer
         self._own = {*own, _STATE}
         self._said = False
-        self._begun = False
+        self._begun = self._over = 0  # hooks of steps that began, and of such that are over already
         self._before, self._after = before, after
         uncompiled = functools.partial(torch.compiler.disable, reason=_REASON)
         self._hooks: list[Any] = [
@@ -60,7 +60,7 @@ class Listener:
         self, _: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """A step begins: look at the gradients, and once more when its closure has made others."""
-        self._begun = True
+        self._begun, self._over = self._begun + 1, 0
         self._before()
         if callable(kwargs.get("closure")):
             return args, kwargs | {"closure": self._noted(kwargs["closure"])}
@@ -70,9 +70,11 @@ class Listener:
 
     def _end(self, *_: Any) -> None:
         """A step is over. Hooks are called twice where a step calls that of the class above: once counts."""
-        begun, self._begun = self._begun, False
-        if begun:
-            self._after()
+        if self._over:
+            self._over -= 1
+            return
+        self._over, self._begun = max(0, self._begun - 1), 0
+        self._after()
 
     def _noted(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         @functools.wraps(closure, updated=())

@@ -67,7 +67,7 @@ class StepNoise:
             constant = self._groups.constants()
             self._targets = {key: row for key, row in self.candidates.items() if key not in constant}
             self._source = held
-            self._watch.skip()  # a loaded state comes with other weights
+            self._watch.restart()  # a loaded state comes with other weights
         return self._targets
 
     def write(self) -> None:
@@ -87,7 +87,7 @@ class StepNoise:
     def before(self) -> None:
         """Note the gradients that the step will use: something may free them before `add`."""
         self._held = [row.named.parameter.grad for row in self._rows]
-        if self.targets and self._watch.looks_at(self.notices.steps + 1):
+        if self.targets and self._watch.looks():
             pairs = zip(self._rows, self._held, strict=True)
             gradients = {id(row.named.parameter): one for row, one in pairs}
             self._watch.before_step(gradients, first=self._groups.is_fresh)
@@ -111,7 +111,7 @@ class StepNoise:
         self._groups.check()
         self.notices.follow_state()
         doses = self._doses.of_step(self.notices.steps + 1)
-        is_watched = self._watch.looks_at(self.notices.steps + 1)
+        is_watched = self._watch.looks()
         if is_watched:  # GradScaler leaves its scale to a fused optimizer
             rescaled = getattr(self._optimizer, "grad_scale", None) is not None
             self._watch.after_step({id(row.named.parameter): one for row, one in work}, rescaled=rescaled)
@@ -128,6 +128,7 @@ class StepNoise:
                 tally.write()
         waits = any(tally.waits for tally in tallies)
         self.notices.count(doses, waits=waits)
+        self._watch.count()
         if not waits:
             self._hear_range()
             if self.notices.looks_at_rounding():

@@ -55,11 +55,12 @@ class Watch:
         self._stepped: Tensor | None = None  # weights after the step
         self._left: tuple[Tensor, Tensor] | None = None  # weights and noise of the step before
         self._seen = 0
+        self._age = 0  # steps since attach, or since a state was loaded
         self._attached: Tensor | None = None
 
-    def looks_at(self, step: int) -> bool:
-        """Whether a step, counted from 1, is watched."""
-        is_time = step <= _FIRST or step % _PERIOD < 2
+    def looks(self) -> bool:
+        """Whether the step that begins, or has begun, is watched."""
+        is_time = self._age < _FIRST or self._age % _PERIOD < 2
         return is_time and bool(self._parameters) and all(map(_is_plain, self._parameters))
 
     @torch.no_grad()
@@ -132,8 +133,17 @@ class Watch:
             self._stepped = None
 
     def skip(self) -> None:
-        """A step that is not watched, or was none."""
+        """Forget the step before: the next one follows none."""
         self._before = self._stepped = self._left = None
+
+    def restart(self) -> None:
+        """Weights and state are others from now on: look closely once more."""
+        self._age = 0
+        self.skip()
+
+    def count(self) -> None:
+        """A step is over."""
+        self._age += 1
 
     def finding(self) -> Finding:
         """What was found so far; this waits for the device."""
