@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tiny_encoder import plan_of, save_encoder, sentences, write_task
+from written_runs import write_runs
 
 from dither.bench import recording
 from dither.bench.compare import look
@@ -53,6 +54,21 @@ def test_finished_runs_are_never_repeated(task, encoder, tmp_path, runs_made):
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     make_runs(plan, tmp_path)
     assert len(runs_made) == 4
+
+
+def test_runs_stand_in_the_order_of_the_plan_whichever_is_finished_first(tmp_path):
+    arms, predictions = ("none", "pats", "noisytune"), {"validation": [1]}
+    runs = {(arm, seed): predictions for seed in (3, 0) for arm in arms}
+    first = write_runs(tmp_path / "first", runs, further=["mine/a"])
+    with Ledger.read(first) as ledger:
+        plan, results = ledger.experiment, list(ledger.results(predictions=True))
+    with Ledger.create_or_resume(tmp_path / "second", plan) as ledger:
+        for result in reversed(results):
+            ledger.add(result)
+    wanted = [(task, arm, seed) for task in ("mine/films", "mine/a") for arm in arms for seed in (3, 0)]
+    for folder in ("first", "second"):
+        specs = [row.spec for row in look(tmp_path / folder).results]
+        assert [(spec.task, spec.method, spec.seed) for spec in specs] == wanted
 
 
 def test_an_interrupted_comparison_goes_on(task, encoder, tmp_path, runs_made):

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # for benchmarks
 
+from dither.bench.tasks.files import load_task
 from dither.cli import main
 from dither.cli.report import compose
 from dither.results import Ledger
@@ -143,3 +144,23 @@ def test_an_unknown_option_shows_the_usage_of_its_command(capsys):
     err = capsys.readouterr().err
     assert err.startswith("usage: dither report")
     assert "dither report: error: unrecognized arguments: --bogus" in err
+
+
+def test_settings_and_findings_of_a_newer_version_are_shown_like_the_others(tmp_path, capsys):
+    with Ledger.read(made(tmp_path / "runs", "pats", seeds=2)) as ledger:
+        plan, results = ledger.experiment, list(ledger.results(predictions=True))
+    methods = {name: {**settings, "flux": 0.5} for name, settings in plan.methods.items()}
+    tasks = {name: {**row, "task_digest": load_task(name).digest} for name, row in plan.tasks.items()}
+    plan = replace(plan, kind="duel", train_settings={"warp": 9}, methods=methods, tasks=tasks)
+    with Ledger.create_or_resume(tmp_path / "newer", plan) as ledger:
+        for one in results:
+            digest, settings = tasks[one.spec.task]["task_digest"], methods[one.spec.method]
+            spec = replace(one.spec, method_settings=settings, train_settings={"warp": 9}, task_digest=digest)
+            record = {"gravity": {"waves": [1]}, **(one.record or {})}
+            extra = {"measurements": {"gravity": {"waves": 2.5}, **(one.measurements or {})}}
+            ledger.add(replace(one, spec=spec, record=record, **extra, environment={"moon": "full"}))
+    assert main(["report", str(tmp_path / "newer")]) == 0
+    assert capsys.readouterr().err == ""
+    shown = tables(tmp_path / "newer" / "report.html")
+    assert all("learning_rate" in str(row) and "warp 9" in str(row) for row in shown["recipes"]["rows"])
+    assert all("flux 0.5" in str(row) for row in shown["methods"]["rows"])

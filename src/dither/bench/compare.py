@@ -147,7 +147,8 @@ class _NewLook:
 
 def _seen(ledger: Ledger, *, peek: bool) -> tuple[Comparison, _NewLook | None]:
     """What the runs of a ledger tell, and the look that this is, where it is a new one."""
-    experiment, results = ledger.experiment, tuple(ledger.results())
+    experiment = ledger.experiment
+    results = experiment.in_order(ledger.results())
     if BASELINE not in experiment.methods:
         raise ValueError(
             f"the folder has no plain runs ({BASELINE!r}) to compare with; its methods are "

@@ -98,7 +98,7 @@ def analyse_runs(out: str | Path) -> Analyses:
         ValueError: its runs were not measured.
     """
     with Ledger.read(out) as ledger:
-        kind, results = ledger.experiment.kind, tuple(ledger.results())
+        kind, results = ledger.experiment.kind, ledger.experiment.in_order(ledger.results())
         mixed = tuple(ledger.mixed_versions())
     if kind != KIND:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,4 +234,5 @@ def _recipe(plan: "Experiment", name: str, evaluations: "Sequence[str]") -> "dic
     from dither.bench.data.examples import find_task
 
     task = find_task(name, plan.tasks[name], evaluations).task
-    return asdict(replace(task.recipe, **plan.train_settings)) if task else {}
+    # Settings of a newer version are shown like the others.
+    return {**asdict(task.recipe), **plan.train_settings} if task else {}

@@ -40,7 +40,7 @@ class Arm:
         """Of each run with noise the rows of its record, with their `part`, `type` and `elements`."""
         found = []
         for run in self.runs:
-            rows = [row for record in (run.record or {}).values() for row in record["tensors"]]
+            rows = [row for record in (run.record or {}).values() for row in record.get("tensors", ())]
             types = parameter_types(row["name"] for row in rows)
             found.append([row | _place_of(row, types[row["name"]]) for row in rows])
         return [rows for rows in found if rows]

@@ -152,7 +152,7 @@ def keywords(cls: type, document: Any, where: str, *, optional: Collection[str] 
     missing, unknown = sorted(wanted - document.keys() - set(optional)), sorted(document.keys() - wanted)
     if missing or unknown:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
-        parts += [f"has the unknown {', '.join(unknown)}"] if unknown else []
+        parts += [f"has the unknown {', '.join(unknown)} (of a newer dither?)"] if unknown else []
         raise LedgerError(f"{where} is no {cls.__name__}: it {' and '.join(parts)}.")
     return document
 

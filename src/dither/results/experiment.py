@@ -9,7 +9,7 @@ from typing import Any
 from dither.core.schedules import EARLIER_SCHEDULE
 from dither.results import canonical_json as cj
 from dither.results.errors import LedgerError
-from dither.results.runs import RunSpec, without_one_process
+from dither.results.runs import RunResult, RunSpec, without_one_process
 
 _HEAD = "head_weights"
 _FIXED = ("kind", "model_digest", "threads", "processes", "dtype", "recipe_version")
@@ -111,6 +111,19 @@ class Experiment:
         document = without_one_process(asdict(self))
         absent = [key for key, value in (("max_seeds", None), ("doses", {})) if document[key] == value]
         return {key: value for key, value in document.items() if key not in absent}
+
+    def in_order(self, results: Iterable[RunResult]) -> tuple[RunResult, ...]:
+        """Return runs by task, method and seed in the order of the plan, whichever was finished first."""
+        tasks, methods, seeds = (
+            {name: place for place, name in enumerate(names)}
+            for names in (self.tasks, self.methods, self.seeds)
+        )
+
+        def place(result: RunResult) -> tuple[int, int, int]:
+            spec = result.spec
+            return tasks[spec.task], methods[spec.method], seeds[spec.seed]
+
+        return tuple(sorted(results, key=place))
 
     def to_json(self) -> str:
         """Return the experiment as a JSON object."""

@@ -192,11 +192,13 @@ def save_model(trainer: Any, source: ModelSource, folder: Path) -> None:
     """Put a Trainer's model and its tokenizer into a folder, each file whole or not at all."""
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    trainer.save_model(str(partial))
-    load_tokenizer(source).save_pretrained(partial)
-    for path in sorted(partial.iterdir()):
-        os.replace(path, folder / path.name)
-    partial.rmdir()
+    try:
+        trainer.save_model(str(partial))
+        load_tokenizer(source).save_pretrained(partial)
+        for path in sorted(partial.iterdir()):
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # of a full disk, too
 
 
 def _refuse_random_backbone(source: ModelSource, model: Any, missing: Any) -> None:

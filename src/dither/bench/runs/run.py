@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dither.bench.models.loading import save_model
+from dither.bench.runs.disk import full_disk_told
 from dither.bench.runs.encoding import Encoded, encode
 from dither.bench.runs.environment import environment
 from dither.bench.runs.evaluation import evaluate
@@ -137,7 +138,8 @@ def _train(request: RunRequest, encoded: Encoded, clock: float, started: str) ->
     trainer, callback, stopwatch = make_trainer(
         request, encoded, loaded=measurer.keep_start, measuring=measurer.callbacks
     )
-    trainer.train(resume_from_checkpoint=newest_checkpoint(request))
+    with full_disk_told(request.output_dir):
+        trainer.train(resume_from_checkpoint=newest_checkpoint(request))
     seconds = time.perf_counter() - clock  # what is measured then is no part of an arm's time
     return Trained(
         trainer=trainer,
@@ -159,7 +161,8 @@ def _evaluated(request: RunRequest, encoded: Encoded, trained: Trained, *, runs:
             failure = f"the training loss is not finite at step {row['step']}"
             break
     if request.output_dir is not None and trained.trainer.is_world_process_zero():
-        save_model(trained.trainer, request.source, Path(request.output_dir))
+        with full_disk_told(request.output_dir):
+            save_model(trained.trainer, request.source, Path(request.output_dir))
     return RunResult(
         spec=request.spec,
         status="failed" if failure else "finished",
