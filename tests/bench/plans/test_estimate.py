@@ -130,6 +130,24 @@ def test_real_beginnings_of_runs_tell_what_a_run_takes(films):
     assert row.processor_seconds["pats"] < 1.2 * clock, "one thread"
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ((), []),
+        (("pats.start=900", "pats.stop=901"), []),
+        (('pats.include="*bias"',), ["PATS: no tensor will be noised: "]),
+    ],
+    ids=["as it is", "noise at steps that are not timed", "a design without noise"],
+)
+def test_a_timed_sample_says_nothing_of_its_own_schedule(films, monkeypatch, caplog, settings, said):
+    monkeypatch.setattr(timing, "_SAID", set())
+    settings = ("pats.noise_lambda=0.15", *settings)
+    (request,) = plan_of(*films, *settings, methods=("pats",)).requests()
+    for _ in range(2):
+        timing.time_run(request, 0.0)
+    assert [message[: len(start)] for message, start in zip(caplog.messages, said, strict=True)] == said
+
+
 @pytest.mark.usefixtures("timed_here")
 def test_a_sample_that_was_timed_is_not_taken_for_the_data():
     plan = Plan.create(["builtin/mining"], "builtin", {"none": {}}, [0], train_settings={"max_steps": 1})

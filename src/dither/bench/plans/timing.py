@@ -1,6 +1,9 @@
 """How long the parts of a run take, by making a few of its steps."""
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +17,7 @@ from dither.bench.runs.evaluation import outputs_of, predictor_of
 from dither.bench.runs.features import Features
 from dither.bench.runs.request import RunRequest
 from dither.bench.runs.training import make_trainer
+from dither.steps import notices
 
 LONGEST = 3.0
 """Seconds for which steps are made, and longer until there are three, at most three times as long."""
@@ -22,6 +26,7 @@ _ENDLESS = 1000  # steps
 _EVALUATED = (8, 128)  # inputs, at least and at most
 _SMALL = 2  # rows of the steps that warm a process
 _LEAST = 0.25  # of a batch's rows in a step that is timed
+_SAID: set[str] = set()  # in this process
 _WARM: "list[_Steps]" = []  # those steps; empty until this process has trained
 
 
@@ -140,8 +145,30 @@ def _trained(request: RunRequest, encoded: Encoded, seconds: float) -> tuple[Any
     trainer, *_ = make_trainer(request, encoded)
     trainer.args.max_steps = _ENDLESS
     steps = _watched(trainer, seconds)
-    trainer.train()
+    with _plan_unsaid():
+        trainer.train()
     return trainer, steps
+
+
+@contextmanager
+def _plan_unsaid() -> Iterator[None]:
+    """Leave out what noise says about the plan of a run: these few steps have one that nobody asked for.
+
+    What is wrong with the user's own design, as that no tensor can be noised, is heard, once in a process.
+    """
+    logger = logging.getLogger("dither")
+    logger.addFilter(_is_of_the_design)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_of_the_design)
+
+
+def _is_of_the_design(record: logging.LogRecord) -> bool:
+    if record.pathname == notices.__file__ or (said := record.getMessage()) in _SAID:
+        return False
+    _SAID.add(said)
+    return True
 
 
 class _Steps:
