@@ -18,18 +18,39 @@ def test_every_candidate_has_its_turn_in_every_round() -> None:
     assert [len(found[name]["rounds"]) for name in "abc"] == [4, 4, 4]
 
 
+class Clock:
+    """A clock that only work moves, so that no load of the machine can."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+        self.calls += 1
+
+
 def test_times_are_those_of_the_work() -> None:
-    found = interleaved({"short": lambda: time.sleep(0.002), "long": lambda: time.sleep(0.02)}, repeats=3)
-    assert found["short"]["median"] >= 0.002
-    assert found["long"]["q1"] >= 0.02
-    assert found["long"]["q1"] <= found["long"]["median"] <= found["long"]["q3"]
+    clock = Clock()
+    work = {"short": lambda: clock.work(0.25), "long": lambda: clock.work(2.0)}
+    found = interleaved(work, repeats=3, clock=clock)
+    assert [found["short"][name] for name in ("q1", "median", "q3")] == [0.25] * 3
+    assert [found["long"][name] for name in ("q1", "median", "q3")] == [2.0] * 3
 
 
 def test_short_work_is_repeated_and_divided() -> None:
-    calls: list[float] = []
-    found = interleaved({"tick": lambda: (calls.append(0.0), time.sleep(0.0005))}, repeats=2, shortest=0.02)
-    assert len(calls) > 2 * 5
-    assert 0.0005 <= found["tick"]["median"] < 0.02
+    clock = Clock()
+    found = interleaved({"tick": lambda: clock.work(0.25)}, repeats=2, shortest=2.0, clock=clock)
+    assert clock.calls == 2 + 2 * 8  # two to see how long it takes
+    assert found["tick"]["median"] == 0.25
+
+
+def test_the_clock_is_real_where_none_is_given() -> None:
+    found = interleaved({"sleep": lambda: time.sleep(0.002)}, repeats=2)
+    assert found["sleep"]["median"] >= 0.002
 
 
 def test_a_failure_is_a_result() -> None:

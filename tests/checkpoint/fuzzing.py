@@ -35,7 +35,7 @@ METHODS = [
     dither.NoisyTune(noise_lambda=0.4, seed=2, rounding="stochastic"),
     dither.NoisyTune(noise_lambda=2.0, seed=3, zeros="noise"),
 ]
-SECONDS = 20
+SECONDS = 120
 """Longer than this no case may take."""
 PYTHON = [os.path.realpath(place) for place in sys.path if place]
 

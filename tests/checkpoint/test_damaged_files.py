@@ -176,10 +176,10 @@ def test_no_link_out_of_the_folder_is_read(name: str, tmp_path: Path) -> None:
 def test_a_name_that_stands_twice_among_many_is_found_at_once(tmp_path: Path) -> None:
     names = ",".join(f'"t{at}": 1' for at in [*range(200_000), 199_999])
     path = raw(tmp_path / "bad.safetensors", f"{{{names}}}".encode())
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match="'t199999' stands there twice"):
         read_header(path)
-    assert time.perf_counter() - began < 20  # it took hours
+    assert time.process_time() - began < 60  # of the processor, whatever else it does; it took hours
 
 
 def test_an_index_that_leaves_a_tensor_out_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from stored_files import normal, save
 
 import dither
 from dither.checkpoint import perturb_checkpoint
-from dither.checkpoint.blocks import Ring
-from dither.checkpoint.headers import read_header
+from dither.checkpoint.blocks import Block, Ring
+from dither.checkpoint.headers import StoredTensor, read_header
 from dither.checkpoint.pipeline import AHEAD, ahead
 from dither.checkpoint.stream import NoisedFile, ring_for_stages
 
@@ -60,15 +60,34 @@ def test_closing_ends_all_stages() -> None:
     assert closed == [False, True]
 
 
+class CountedRing(Ring):
+    """A ring that tells how many blocks were read into it."""
+
+    def __init__(self, size: int, blocks: int) -> None:
+        super().__init__(size, blocks)
+        self._count, self._changed = 0, threading.Condition()
+
+    def read(self, tensor: StoredTensor) -> Generator[Block, None, None]:
+        for block in super().read(tensor):
+            with self._changed:
+                self._count += 1
+                self._changed.notify_all()
+            yield block
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._count >= count, timeout=300)
+
+
 @pytest.mark.parametrize("short_of", [0, 1])
 def test_a_block_keeps_its_bytes_until_the_next_is_asked_for(short_of: int, tmp_path: Path) -> None:
     source = save(tmp_path / "s.safetensors", {"w": normal((200, 200))})
     whole, size = source.read_bytes(), 4096
-    ring = Ring(size, ring_for_stages(size).blocks - short_of)
+    ring = CountedRing(size, ring_for_stages(size).blocks - short_of)
     stream = NoisedFile(read_header(source), lambda _: [], ring)
-    parts = [stream.stored.header]
-    for block in stream:
-        time.sleep(0.005)  # the stages have run as far ahead as they may
+    parts, blocks = [stream.stored.header], -(-4 * 200 * 200 // size)
+    for number, block in enumerate(stream, start=1):
+        ring.wait_for(min(blocks, number + 3 * AHEAD))  # the three stages run as far ahead as they may
         parts.append(bytes(block.bytes))
     assert (b"".join(parts) == whole) is (short_of == 0)
     assert stream.source_digest == sha256(whole).hexdigest()

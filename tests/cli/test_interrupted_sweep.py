@@ -15,7 +15,6 @@ import pytest
 
 from dither.results import Ledger
 
-KILLS = 4
 TRIALS = 4
 OPTIONS = ("--search", str(TRIALS), "--search-seeds", "100-101", "--seeds", "0", "--jobs", "1")
 RECIPE = ("--set", "train.epochs=1", "--held-out", "0.5")
@@ -67,13 +66,14 @@ def trials_stored(out: Path) -> int:
 def test_kills_lose_and_repeat_no_trial(films, tmp_path):
     dice, out = random.Random(7), tmp_path / "killed"
     before: list[str] = []
-    for _ in range(KILLS):
-        killed_after(films, out, dice.choice((1, 2, 3)), dice.uniform(0.0, 0.3))
+    for lines in (2, 1, 3, 1):
+        # However far it is then, perhaps done: the machine may be slow or fast.
+        killed_after(films, out, lines, dice.uniform(0.0, 0.3))
         now = recorded(out)
         assert now[: len(before)] == before
         assert len(set(now)) == len(now)
         before = now
-    assert len(before) > 0, "the kills came too early to tell anything"
+    assert len(before) > 0, "two lines of progress were seen, the second of a run that is recorded"
     found = []
     for folder in (out, tmp_path / "whole"):
         done = subprocess.run(command(films, folder), capture_output=True, text=True, check=True)

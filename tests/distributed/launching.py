@@ -68,10 +68,10 @@ class Launch:
             assert time.monotonic() < end
             time.sleep(0.01)
 
-    def wait_until_gone(self, seconds: float = 15.0) -> None:
-        """Fail if a process outlives the launcher for long."""
-        self.process.wait(seconds)
-        end = time.monotonic() + seconds
+    def wait_until_gone(self) -> None:
+        """Fail if a process outlives the launcher for good."""
+        self.process.wait(SECONDS)
+        end = time.monotonic() + SECONDS
         while left := self.members():
             assert time.monotonic() < end, f"still alive: {left}"
             time.sleep(0.05)

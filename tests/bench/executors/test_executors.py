@@ -45,25 +45,22 @@ def children() -> set[int]:
     found = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
-    return {pid for pid in found - OTHERS - {os.getpid()} if b"spawn_main" in command_line(pid)}
+    return {pid for pid in found - OTHERS - {os.getpid()} if b"spawn_main" in read(pid, "cmdline")}
 
 
-def command_line(pid: int) -> bytes:
+def read(pid: int, name: str) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
 
 
 def kill_next_child() -> None:
-    """As the kernel does when memory runs out."""
-    for _ in range(600):
-        if found := children():
-            time.sleep(0.5)
-            for pid in found:
-                os.kill(pid, signal.SIGKILL)
-            return
-        time.sleep(0.05)
+    """As the kernel does when memory runs out: once a process loads torch, which takes a while."""
+    while not (found := [pid for pid in children() if b"libtorch" in read(pid, "maps")]):
+        time.sleep(0.01)
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("jobs", [0, -1])

@@ -40,11 +40,13 @@ def small_files():
     ids=["torch", "safetensors", "python"],
 )
 def test_every_writer_is_understood(write, tmp_path) -> None:
-    with pytest.raises(
-        OSError, match=r"/out cannot be written \(.+\)\. Free some space and run the same comm"
+    with (
+        pytest.raises(
+            OSError, match=r"/out cannot be written \(.+\)\. Free some space and run the same comm"
+        ),
+        full_disk_told("/out"),
     ):
-        with full_disk_told("/out"):
-            write(tmp_path / "file")
+        write(tmp_path / "file")
 
 
 def test_other_errors_pass() -> None:
