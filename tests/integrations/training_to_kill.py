@@ -14,10 +14,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from tiny_trainer import tiny_model, tiny_trainer
 from torch import distributed
+from transformers import TrainerCallback, TrainerState, modeling_utils
 
 from dither import PATS, NoisyTune
 from dither.integrations.hf_checkpoints import latest_checkpoint
@@ -25,16 +29,69 @@ from dither.integrations.hf_trainer import NoiseCallback
 
 MOMENTS = ("model.safetensors", "optimizer.pt", "rng_state", "trainer_state.json")
 STEPS_IN_SAVES, STEPS_A_KILL = 24, 8
-SURVIVAL = 30.0
+SURVIVAL = 300.0
 
 
-def train(folder: Path, steps: int) -> None:
+@dataclass(frozen=True)
+class Hold:
+    """Where a run waits to be killed, so that no kill can come too late, however busy the machine is.
+
+    Attributes:
+        released: a file; those that survive go on when it is there.
+        limit: the step after which it waits.
+        moment: beginning of a file's name; it waits when that is written into one of the folders.
+        folders: of checkpoints.
+    """
+
+    released: Path
+    limit: int
+    moment: str = ""
+    folders: tuple[Path, ...] = ()
+
+    def wait(self) -> None:
+        """Wait to be killed or released."""
+        while not self.released.exists():
+            time.sleep(0.005)
+
+    def wait_after(self, place: object, name: str) -> None:
+        """Wait after a call of a function that writes the file."""
+        real = getattr(place, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            made = real(*arguments, **options)
+            paths = [Path(one) for one in arguments if isinstance(one, str | Path)]
+            if any(path.name.startswith(self.moment) and path.parent in self.folders for path in paths):
+                self.wait()
+            return made
+
+        setattr(place, name, call)
+
+    def callback(self) -> TrainerCallback:
+        """Waits after the step of the limit."""
+        hold = self
+
+        class Waiting(TrainerCallback):
+            def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+                if state.global_step >= hold.limit:
+                    hold.wait()
+
+        return Waiting()
+
+
+def train(folder: Path, steps: int, hold: Hold | None = None) -> None:
     """Start or go on, and leave the final weights in the folder."""
+    callbacks = []
+    if hold is not None:
+        callbacks.append(hold.callback())
+        if hold.moment:
+            writers = [(torch, "save"), (modeling_utils, "safe_save_file"), (TrainerState, "save_to_json")]
+            for place, name in writers:
+                hold.wait_after(place, name)
     with (folder / "log.txt").open("a") as log:
         logging.getLogger("dither").addHandler(handler := logging.StreamHandler(log))
         callback = NoiseCallback(NoisyTune(), PATS(noise_lambda=0.5))
         saving = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 4}
-        trainer = tiny_trainer(folder, [callback], model=tiny_model(), max_steps=steps, **saving)
+        trainer = tiny_trainer(folder, [callback, *callbacks], model=tiny_model(), max_steps=steps, **saving)
         trainer.train(resume_from_checkpoint=latest_checkpoint(folder))
         trainer.save_model(str(folder / "final"))
         handler.flush()
@@ -77,19 +134,19 @@ class Killing:
         self.kills: list[bool] = []
         folder.mkdir()
 
-    def start(self) -> list[int]:
+    def start(self, hold: Hold | None = None) -> list[int]:
         """Children that train; their process ids."""
         self._starts += 1
-        return [self._child(rank) for rank in range(self._processes)]
+        return [self._child(rank, hold) for rank in range(self._processes)]
 
-    def _child(self, rank: int) -> int:
+    def _child(self, rank: int, hold: Hold | None) -> int:
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 if self._processes > 1:
                     join(self.folder / f"meeting-{self._starts}", rank, self._processes)
-                train(self.folder, self._steps)
+                train(self.folder, self._steps, hold)
                 code = 0
             finally:
                 os._exit(code)
@@ -100,28 +157,33 @@ class Killing:
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in self.start()]
         assert not any(codes), codes
 
-    def kill_when(self, is_time: Callable[[], bool], victims: slice) -> None:
+    def kill_when(self, is_time: Callable[[], bool], hold: Hold, victims: slice) -> None:
         """Start, and kill some of the processes at a moment; the others must end by themselves, not well."""
-        pids = self.start()
+        pids = self.start(hold)
         while not is_time():
             if os.waitpid(pids[0], os.WNOHANG)[0]:
                 self.kills.append(False)
                 return
         for pid in pids[victims]:
             os.kill(pid, signal.SIGKILL)
+        hold.released.touch()
         self.kills.append(all(ended(pid) for pid in pids))
 
     def newest(self) -> int:
         """The number of the newest checkpoint folder, whole or not."""
         return max((int(path.name.split("-")[1]) for path in self.folder.glob("checkpoint-*")), default=0)
 
-    def in_a_save(self, moment: str) -> Callable[[], bool]:
+    def _hold(self, limit: int, *saving: Any) -> Hold:
+        return Hold(self.folder / f"released-{self._starts}", limit, *saving)
+
+    def in_a_save(self, moment: str) -> tuple[Callable[[], bool], Hold]:
         """True once one of the checkpoints of this start has begun to have the file."""
         before, least = self.newest(), 2 + 2 * (MOMENTS.index(moment) % 2)
-        folders = [self.folder / f"checkpoint-{before + step}" for step in (least, least + 2)]
-        return lambda: any(any(folder.glob(f"{moment}*")) for folder in folders)
+        folders = tuple(self.folder / f"checkpoint-{before + step}" for step in (least, least + 2))
+        hold = self._hold(before + least + 3, moment, folders)
+        return lambda: any(any(folder.glob(f"{moment}*")) for folder in folders), hold
 
-    def in_training(self, dice: random.Random) -> Callable[[], bool]:
+    def in_training(self, dice: random.Random) -> tuple[Callable[[], bool], Hold]:
         """True a random while after the first or second checkpoint of this start."""
         least, pause = self.newest() + 2 * dice.randint(1, 2), dice.uniform(0.0, 0.03)
 
@@ -131,7 +193,7 @@ class Killing:
             time.sleep(pause)
             return True
 
-        return is_time
+        return is_time, self._hold(least + 3)
 
 
 def main(folder: Path, seed: int, kills: int, processes: int) -> None:
@@ -142,9 +204,11 @@ def main(folder: Path, seed: int, kills: int, processes: int) -> None:
     killed, dice = Killing(folder / "killed", steps, processes), random.Random(seed)
     victims = [slice(None), *(slice(rank, rank + 1) for rank in range(processes))]
     for moment in MOMENTS:
-        killed.kill_when(killed.in_a_save(moment), dice.choice(victims))
+        # All of them first: then a checkpoint without its optimizer is there for certain.
+        some = victims[0] if moment == MOMENTS[0] else dice.choice(victims)
+        killed.kill_when(*killed.in_a_save(moment), some)
     for _ in range(kills):
-        killed.kill_when(killed.in_training(dice), dice.choice(victims))
+        killed.kill_when(*killed.in_training(dice), dice.choice(victims))
     reached = killed.newest()
     killed.finish()
     report = {"kills": killed.kills, "reached": reached, "steps": steps}
