@@ -19,7 +19,7 @@ import pytest
 from dither.results import Ledger
 
 PATIENCE = 120  # seconds for what takes one or two when the machine is idle
-OPTIONS = ("--methods", "none,noisytune", "--seeds", "0-4", "--jobs", "1", "--json")
+OPTIONS = ("--methods", "none,noisytune", "--seeds", "0-199", "--jobs", "1", "--json")  # without end
 
 
 @pytest.fixture
@@ -72,9 +72,8 @@ def started(films, out: Path, surroundings: dict[str, str]) -> subprocess.Popen[
 def test_an_interrupt_leaves_nothing_but_the_ledger(films, tmp_path, surroundings):
     with started(films, tmp_path, surroundings) as process:
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("5 seeds can resolve nothing")
         assert process.stderr.readline().startswith("measuring the functional dose")
-        assert [process.stderr.readline()[:6] for _ in range(2)] == ["[0/10]", "[1/10]"]
+        assert [process.stderr.readline()[:6] for _ in range(2)] == ["[0/400", "[1/400"]
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
@@ -85,7 +84,7 @@ def test_an_interrupt_leaves_nothing_but_the_ledger(films, tmp_path, surrounding
         time.sleep(0.05)
     assert [path.name for path in Path(surroundings["TMPDIR"]).iterdir()] == ["home"]
     with Ledger.read(tmp_path) as ledger:
-        assert 1 <= len(ledger) < 10
+        assert len(ledger) >= 1
 
 
 @pytest.mark.parametrize(("option", "value"), [("--address", "auto"), ("--gpus-per-run", "0.5")])

