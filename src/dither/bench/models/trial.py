@@ -1,4 +1,4 @@
-"""A model tried on two made-up inputs: how long inputs may be, and whether padding moves a row's outputs."""
+"""A model tried on made-up inputs: how long inputs may be, and whether padding moves a row's outputs."""
 
 import inspect
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from dither.bench.tasks.task import Task
 UNLIMITED = 2**31 - 1
 _TARGETS = ("labels", "start_positions", "end_positions")
 _LEAST = 0.01  # that outputs are taken for, so that rounding stays small beside them
-_LENGTH = 64  # of the made-up inputs, at most; they have about six tokens and ten
+_LENGTH = 64  # of the made-up inputs, at most; they have about five, six and ten tokens
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Trial:
 
 
 def try_model(model: Any, task: Task, tokenizer: Any) -> Trial:
-    """Compute one short input alone, and again in a batch with a longer one; no random state moves.
+    """Compute two short inputs, and the second again in a batch with a longer one; no random state moves.
 
     Rows of tables that are read one after the other, token by token, are positions, whatever the table is
     called and wherever its first row for tokens is.
@@ -49,17 +49,16 @@ def try_model(model: Any, task: Task, tokenizer: Any) -> Trial:
         Exception: of the model, which cannot compute an input of this tokenizer.
     """
     model.eval()
-    short, long = (_inputs(task, tokenizer, words) for words in (4, 8))
-    tokens = len(short["input_ids"])
+    shorter, short = (_inputs(task, tokenizer, words) for words in (3, 4))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        alone, tables = _outputs(model, task, tokenizer, [short], tokens)
-        positions = min((rows - first for rows, first in tables), default=UNLIMITED)
+        _, tables = _outputs(model, task, tokenizer, [shorter])
+        alone, again = _outputs(model, task, tokenizer, [short])
+        # A table whose size goes with the input is none of positions.
+        positions = min((rows - first for rows, first in tables & again), default=UNLIMITED)
         long = _inputs(task, tokenizer, 8, min(positions, _LENGTH))
-        if len(long["input_ids"]) <= tokens:
+        if len(long["input_ids"]) <= len(short["input_ids"]):
             return Trial(positions, 0.0, notable=False)
-        beside, again = _outputs(model, task, tokenizer, [short, long], tokens)
-    # A table whose size goes with the input is none of positions.
-    positions = min((rows - first for rows, first in tables & again), default=UNLIMITED)
+        beside, _ = _outputs(model, task, tokenizer, [short, long])
     change, precision = _change(alone, beside), torch.finfo(alone[0].dtype).eps
     return Trial(positions, change, notable=change > precision**0.5)
 
@@ -80,13 +79,13 @@ def _row(task: Task, words: int) -> Row:
 
 
 def _outputs(
-    model: Any, task: Task, tokenizer: Any, inputs: list[dict[str, Any]], tokens: int
+    model: Any, task: Task, tokenizer: Any, inputs: list[dict[str, Any]]
 ) -> tuple[list[Tensor], set[tuple[int, int]]]:
     """The outputs for the first of some inputs, and the tables that its tokens read in order."""
     head, taken = HEADS[task.head], inspect.signature(model.forward).parameters
     kept = [{key: one[key] for key in one if key in taken} for one in inputs]
     batch: Mapping[str, Any] = head.collator(tokenizer)(kept)
-    with _Reads(tokens) as reads:
+    with _Reads(len(kept[0]["input_ids"])) as reads:
         made = model(**{key: batch[key] for key in batch if key not in _TARGETS})
     return [output[0] for output in made.to_tuple()[: head.OUTPUTS]], reads.found
 
@@ -124,5 +123,5 @@ class _Reads(TorchDispatchMode):
 
     def _note(self, rows: int, read: Tensor) -> None:
         first = read[: self.tokens].tolist()
-        if len(first) > 3 and first == list(range(int(first[0]), int(first[0]) + self.tokens)):
+        if len(first) > 2 and first == list(range(int(first[0]), int(first[0]) + self.tokens)):
             self.found.add((rows, first[0]))

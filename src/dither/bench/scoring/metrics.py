@@ -133,7 +133,7 @@ def _squad(language: str) -> Normal:
 
 _ROWS = (
     Metric("accuracy", _CLASSES, _sklearn("accuracy_score"), "share of right labels"),
-    Metric("f1", _CLASSES, _sklearn("f1_score", **_BINARY), "F1 of label 1", _TWO),
+    Metric("f1", _CLASSES, _sklearn("f1_score", **_BINARY), "F1 of the second label", _TWO),
     Metric("macro_f1", _CLASSES, _sklearn("f1_score", **_MACRO), "mean of the F1 of each label that occurs"),
     Metric("matthews", _CLASSES, _matthews, "Matthews correlation"),
     Metric("pearson", _VALUES, _correlation("pearsonr"), "Pearson correlation"),
