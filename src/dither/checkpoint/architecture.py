@@ -32,7 +32,9 @@ NOT_NOISED = "integer or quantised"
 _LAYERS = re.compile(r"(^|_)n(um)?_(\w+_)?layers?$")
 _MOST_BUILT = 10  # parameters for each stored tensor: loading may split fused ones
 _MOST_SHARED = 1000  # layers, or parameters more: layers may share their weights
-_CONVERTED = "Load it once and save it with model.save_pretrained(folder, save_original_format=False)"
+_CONVERTED = (
+    "If transformers loads it, save it once with model.save_pretrained(folder, save_original_format=False)"
+)
 _INSTEAD = "or noise the tensors under the names that they have in the file, with --names file"
 
 

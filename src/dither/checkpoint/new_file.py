@@ -7,7 +7,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-PIECE = 4 << 20
+PIECE = 2 << 20
 """Bytes that go to the disk at once: a multiple of what any disk takes."""
 
 _SENT = 128 << 20  # bytes after which a file in the cache is sent to the disk: little is left to wait for
