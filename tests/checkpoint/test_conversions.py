@@ -173,3 +173,22 @@ def test_a_row_that_loading_sets_is_told(tmp_path: Path, caplog: Any) -> None:
     plan_checkpoint(tmp_path, NOISE)
     (said,) = (record.getMessage() for record in caplog.records)
     assert "sets parts of text_model.embeddings.word_embeddings.weight" in said
+
+
+def test_the_advice_for_a_head_that_is_not_stored_works(saved: Any, tmp_path: Path) -> None:
+    from transformers import BertForSequenceClassification
+
+    source = saved("BertModel")
+    config = source / "config.json"
+    config.write_text(config.read_text().replace('"BertModel"', '"BertForSequenceClassification"'))
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)2 of its .* \(first: 'classifier.*Name the class that saved.*, load it once and",
+    ):
+        plan_checkpoint(source, NOISE)
+    BertForSequenceClassification.from_pretrained(source).save_pretrained(tmp_path / "again")
+    assert "head:classifier.weight" in {
+        row.named.name for row in plan_checkpoint(tmp_path / "again", NOISE).noised
+    }
+    config.write_text(config.read_text().replace('"BertForSequenceClassification"', '"BertModel"'))
+    assert len(plan_checkpoint(source, NOISE).noised) == 39
