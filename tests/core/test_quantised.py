@@ -51,6 +51,8 @@ def test_scales_of_activations_count_wherever_they_stand() -> None:
         ("embeddings.class_embedding", "embeddings.position_ids"),
         ("embeddings.scale", "embeddings.token_type_ids"),
         ("attn.relative_position_bias_table", "attn.relative_position_index"),
+        ("attn.attention_biases", "attn.attention_bias_idxs"),
+        ("sampler.table", "sampler.row_indices"),
         ("bn.running_mean", "bn.num_batches_tracked"),
         ("h.0.attn.c_attn.weight", "h.0.attn.bias"),
         ("h.0.attn.lookup_table", "h.0.attn.causal_mask"),

@@ -66,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="noise what was noised before, with fresh draws")
     parser.add_argument("--dry-run", action="store_true", help="print what would be noised; write nothing")
     parser.add_argument(
-        "--verify", action="store_true", help="make the noise of DST once more from SRC, and compare"
+        "--verify",
+        action="store_true",
+        help="make the noise of DST once more from SRC, and compare every file",
     )
     parser.add_argument(
         "--recipe", metavar="FILE", help="make DST once more as this dither.json says; SRC must be the same"

@@ -7,7 +7,9 @@ PART = "scale of a quantised tensor"
 """Why they are left alone: noise on one of them is noise on every weight that is made of it."""
 
 # Whole numbers that no weight is made of: positions, counters, masks.
-_NO_WEIGHT = re.compile(r"(^|[._])(ids?|index|masks?|bias|num_batches_tracked|steps?|counts?|num_updates)$")
+_NO_WEIGHT = re.compile(
+    r"(^|[._])(ids?|index|idxs?|masks?|bias|positions?|num_batches_tracked|steps?|counts?|num_updates)$|_indices$"
+)
 _PART = re.compile(
     r"(^|[._])(scales?|scale_inv|absmax|quant_map|SCB|zeros?|zero_points?|amax|centroids?|code_?books?|luts?|"
     r"lookup_tables?|tables?)\d*([._]|$)"
