@@ -84,3 +84,15 @@ def test_a_gradient_that_is_refused_names_its_parameter() -> None:
     with pytest.raises(TypeError, match=r"the gradient of 'weight' cannot be read: .*; no noise was added"):
         handle._noise.add()
     assert handle.step == 0
+
+
+def test_a_warm_up_is_not_taken_for_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    model = net(torch.bfloat16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-11)
+    rates = [0.01] * 20 + [1.0] * 10
+    dither.attach(dither.PATS(lr_max=1e-9), optimizer, model, schedule=rates)
+    for _ in range(10):
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=GENERATOR).to(parameter.dtype)
+        optimizer.step()
+    assert "swallows" not in caplog.text

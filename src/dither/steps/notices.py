@@ -13,7 +13,7 @@ from dither.steps.watch import Finding
 logger = logging.getLogger("dither")
 
 _OF_THE_NOISE = ("moved", "rewritten", "taken", "rounding", "range")
-_UNCHANGED, _LOOKS = 0.75, (8, 32, 128, 512)  # share of elements; steps after which it is looked at
+_UNCHANGED, _LOOKS = 0.75, (8, 32, 128, 512, 2048)  # share of elements; steps after which it is looked at
 _CLOSE = 0.02  # relative: how far the dose may be off before it is said
 
 
@@ -31,6 +31,7 @@ class Notices:
         self._said: dict[str, str] = {}
         self._source: list[object] = []
         self._given: list[float] = []
+        self._was_high = False
         self.steps = 0
 
     @property
@@ -147,11 +148,16 @@ class Notices:
     def looks_at_rounding(self, *, late: bool = False) -> bool:
         """Whether it is time to, or, `late`, whether there is something to see by now."""
         is_time = self.steps >= _LOOKS[0] if late else self.steps in _LOOKS
-        return is_time and "rounding" not in self._said
+        return is_time and self._was_high and "rounding" not in self._said
 
     def count(self, doses: Doses, *, waits: bool) -> None:
         """A step was counted; say once if the run is longer than planned, or its dose another."""
         self.steps = self.steps + 1 if waits else self._groups.step
+        shares = zip(doses.values, self._groups.factors, strict=True)
+        # The noise of a warm-up is small, and not what most steps get.
+        self._was_high |= any(
+            not factor or not isinstance(value, float) or value >= 0.5 * factor for value, factor in shares
+        )
         if self._total_steps is not None and self.steps == self._total_steps + 1:
             self._say(
                 "longer",
