@@ -12,6 +12,8 @@ from tiny_encoder import SPECIAL, plan_of, save_encoder, tokenizer, write_task
 from transformers import (
     BertForSequenceClassification,
     BertForTokenClassification,
+    BigBirdConfig,
+    BigBirdForQuestionAnswering,
     T5Config,
     T5ForQuestionAnswering,
     T5Model,
@@ -139,6 +141,31 @@ def test_a_class_that_holds_its_backbone_in_itself_has_a_head_all_the_same(small
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"tensors of the backbone of T5ForQuestionAnswering are not in"):
         loaded(folder, task)
+
+
+def test_a_head_under_old_names_is_not_read_either(small_task, tmp_path):
+    """Its LayerNorm has the names of TensorFlow in the file, which loading translates."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = BigBirdConfig(vocab_size=30, attention_type="original_full", max_position_embeddings=32, **sizes)
+    BigBirdForQuestionAnswering(config).save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    tensors = load_file(path)
+    for new, former in old.items():
+        tensors[f"qa_classifier.output.{former}"] = tensors.pop(f"qa_classifier.output.{new}")
+    only_these = {
+        name: value for name, value in tensors.items() if name.startswith("bert.") or "Norm" in name
+    }
+    save_file(only_these, path, {"format": "pt"})
+    message = (
+        r"takes 'qa_classifier\.output\.LayerNorm\.bias' of its head .* another name.*; save the backbone"
+    )
+    with pytest.raises(ValueError, match=message):
+        loaded(tmp_path, small_task("span"))
+    model = BigBirdForQuestionAnswering.from_pretrained(tmp_path)
+    model.base_model.save_pretrained(tmp_path)  # as the message says
+    loaded(tmp_path, small_task("span"))
 
 
 def test_runs_that_leave_a_head_alone_are_told_from_those_of_before(tmp_path, caplog):
