@@ -66,7 +66,7 @@ def run(page: str, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, cwd=folder / "empty", env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=folder / "empty", env=environment, capture_output=True, text=True, timeout=1800
     )
 
 
