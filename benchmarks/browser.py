@@ -77,7 +77,7 @@ class Browser:
         """What a script returns; `values` are its `arguments`."""
         return self.driver.execute_script(script, *values)
 
-    def wait(self, script: str, *values: Any, seconds: float = 60) -> Any:
+    def wait(self, script: str, *values: Any, seconds: float = 600) -> Any:
         """What a script returns once that is something; TimeoutError where it never is."""
         deadline = time.monotonic() + seconds
         while not (found := self.run(script, *values)):
