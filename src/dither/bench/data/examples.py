@@ -12,6 +12,7 @@ from dither.bench.data.rows import Row
 from dither.bench.tasks.files import available_tasks, load_task
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import base_of, settings_of
+from dither.core.faults import is_told
 
 CUT = 500
 """Characters of a text that are shown."""
@@ -120,6 +121,8 @@ def find_task(name: str, planned: Mapping[str, Any], evaluations: Sequence[str])
     try:
         task = _as_planned(name, evaluations, planned["task_digest"])
     except (TypeError, ValueError) as error:
+        if not is_told(error):
+            raise
         return Examples(reason=_line(error))
     if task.digest != (runs := planned["task_digest"]):
         return Examples(reason=f"its definition is not that of the runs ({_digests(runs, task.digest)})")

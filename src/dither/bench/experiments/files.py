@@ -17,6 +17,7 @@ from dither.bench.tasks.files import load_task
 from dither.bench.tasks.keys import nearest, require
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import typed
+from dither.core.faults import is_told
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -140,4 +141,6 @@ def _checked(key: str, made: Callable[[], Any]) -> Any:
     try:
         return made()
     except (TypeError, ValueError) as error:
+        if not is_told(error):
+            raise
         raise ValueError(f"key {key!r}: {error}") from None

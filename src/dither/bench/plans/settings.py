@@ -8,6 +8,7 @@ from typing import Any
 
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, toml_value
+from dither.core.faults import is_told
 from dither.methods.registry import FORMER, create_method, method_info
 
 FAST = ("train.precision=bf16", "train.group_by_length=true")
@@ -123,6 +124,8 @@ def parse_settings(
     try:
         return changed, checked_recipe(train)
     except (TypeError, ValueError) as error:
+        if not is_told(error):
+            raise
         raise ValueError(f"--set train.{error}") from None
 
 

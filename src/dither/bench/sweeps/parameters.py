@@ -11,6 +11,7 @@ from dither.bench.plans.settings import checked_recipe, full_settings
 from dither.bench.tasks.keys import nearest
 from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.variations import base_of, settings_of, spelled, toml_value
+from dither.core.faults import is_told
 from dither.methods.registry import method_info
 
 TRAIN = "train."
@@ -134,6 +135,8 @@ def _checker(setting: str, text: str, method: str) -> Callable[[Any], Any]:
                 return checked_recipe({name: value})[name]
             return full_settings(method, {setting: value})[setting]
         except (TypeError, ValueError) as error:
+            if not is_told(error):
+                raise
             raise ValueError(f"--param {text}: {error}") from None
 
     return checked

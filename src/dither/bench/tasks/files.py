@@ -13,6 +13,7 @@ from dither.bench.tasks.recipe import Recipe
 from dither.bench.tasks.retrieval import Retrieval
 from dither.bench.tasks.task import Task
 from dither.bench.tasks.variations import settings_of, typed
+from dither.core.faults import is_told
 
 _PAIR = tuple[float, float] | None
 _SPLITS = str | tuple[str, ...]
@@ -63,6 +64,8 @@ def _build(
     try:
         return kind(**{**given, **values})
     except (TypeError, ValueError) as error:
+        if not is_told(error):
+            raise
         raise ValueError(f"{prefix}{error}") from None
 
 
@@ -143,4 +146,6 @@ def _varied(text: str, base: str, written: str) -> Task:
     try:
         return load_task(base).varied(settings_of(f"@{written}"))
     except (TypeError, ValueError) as error:
+        if not is_told(error):
+            raise
         raise ValueError(f"task {text!r}: {error}") from None
