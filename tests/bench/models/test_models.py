@@ -83,6 +83,18 @@ def test_what_a_wrapper_left_in_the_names_is_told(encoder):
         find_model(str(encoder))
 
 
+def test_an_index_without_metadata_is_refused_with_a_way_out(encoder, small_task):
+    (encoder / "model.safetensors").rename(encoder / "model-00001-of-00001.safetensors")
+    names = load_file(encoder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}
+    path = encoder / "model.safetensors.index.json"
+    path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r'index\.json has no metadata, .*; add "metadata": {} to it'):
+        find_model(str(encoder))
+    path.write_text(json.dumps(index | {"metadata": {}}))
+    load_model(find_model(str(encoder)), small_task())
+
+
 def test_pickles_are_refused(encoder):
     (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"only pickles \(pytorch_model\.bin\), which can run code"):

@@ -123,7 +123,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    from dither.checkpoint.index import ADAPTER, refuse_adapter, refuse_wrapped
+    from dither.checkpoint.index import ADAPTER, INDEX, SINGLE, read_json, refuse_adapter, refuse_wrapped
 
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
         raise ValueError(
@@ -145,6 +145,9 @@ def _check_folder(folder: Path) -> None:
             f"model folder {folder} has no tokenizer (none of {', '.join(_TOKENIZERS)}); save it beside the "
             "model with tokenizer.save_pretrained(folder)"
         )
+    index = folder / INDEX
+    if index.is_file() and not (folder / SINGLE).is_file() and "metadata" not in read_json(index):
+        raise ValueError(f'{index} has no metadata, which transformers asks for; add "metadata": {{}} to it')
     refuse_adapter(folder, [path.name for path in weights])
     names = [name for path in weights for name in _checked(path)]
     refuse_wrapped(folder, names)
