@@ -142,7 +142,7 @@ def _kind(config: Any, *, head: bool) -> Any:
         if type(config) in mapping:
             found = mapping[type(config)]
             return found[0] if isinstance(found, tuple | list) else found
-    raise NotBuilt("transformers has no head for it")
+    raise NotBuilt("transformers has no such class for it")
 
 
 def _filled(model: Any) -> Any:

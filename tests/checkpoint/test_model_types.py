@@ -31,7 +31,7 @@ TYPES = {
     "t5": "tied embeddings",
     "albert": "shared layers",
     "llava": "models inside a model",
-    "mamba": "no attention",
+    "zamba2": "drawn anew in part while it is loaded",
 }
 
 

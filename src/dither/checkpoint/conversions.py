@@ -90,7 +90,8 @@ def finish_loading(model: Any) -> list[str]:
     for tensor in [*model.parameters(), *model.buffers()]:
         tensor._is_hf_initialized = True  # how transformers marks what came from a file
     before = {path: parameter._version for path, parameter in model.named_parameters()}
-    model.initialize_weights()
+    with torch.random.fork_rng(devices=[]):  # some classes draw, whatever is loaded
+        model.initialize_weights()
     return [path for path, parameter in model.named_parameters() if parameter._version != before[path]]
 
 
