@@ -87,3 +87,9 @@ def test_the_first_pattern_that_fits_gives_the_strength() -> None:
     assert strength_of("b.weight", strengths) == 0.2
     assert strength_of("b.bias", strengths) is None
     assert strength_of("anything", 0.3) == 0.3
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_whole_number_beyond_every_float_is_refused(value):
+    with pytest.raises(ValueError, match=r"noise_lambda is -?10+; it must be a finite number"):
+        check_strength(value)

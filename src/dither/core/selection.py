@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from math import isfinite
+from math import inf, isfinite
 from numbers import Real
 from typing import Any
 
@@ -78,9 +78,10 @@ def check_strength(value: object, option: str = "noise_lambda") -> Strength:
 def _check_number(value: object, option: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{option} is {value!r}; it must be a finite number >= 0, such as 0.15")
-    if not isfinite(value) or value < 0:
+    number = as_float(value)
+    if not isfinite(number) or number < 0:
         raise ValueError(f"{option} is {value}; it must be a finite number >= 0, such as 0.15")
-    return as_float(value)
+    return number
 
 
 def as_float(value: Any) -> float:
@@ -92,7 +93,10 @@ def as_float(value: Any) -> float:
         (0.15, 1.0)
     """
     # 0.15 in 32 bits is another number than in 64; whoever wrote it meant the same recipe.
-    return float(str(value)) if getattr(value, "itemsize", 8) < 8 else float(value)
+    try:
+        return float(str(value)) if getattr(value, "itemsize", 8) < 8 else float(value)
+    except OverflowError:  # of a whole number, beyond every float
+        return inf if value > 0 else -inf
 
 
 def strength_of(name: str, strength: Strength) -> float | None:
