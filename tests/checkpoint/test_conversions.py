@@ -192,3 +192,59 @@ def test_the_advice_for_a_head_that_is_not_stored_works(saved: Any, tmp_path: Pa
     }
     config.write_text(config.read_text().replace('"BertForSequenceClassification"', '"BertModel"'))
     assert len(plan_checkpoint(source, NOISE).noised) == 39
+
+
+def test_a_class_that_cannot_finish_is_refused(saved: Any, monkeypatch: Any) -> None:
+    from transformers import BertModel
+
+    source = saved("BertModel")
+    monkeypatch.setattr(BertModel, "_init_weights", lambda *_: 1 / 0)
+    with pytest.raises(ValueError, match=r"what it does after loading fails here \(division by zero\)"):
+        plan_checkpoint(source, NOISE)
+
+
+@pytest.fixture
+def experts(tmp_path: Path) -> Path:
+    """A Mixtral whose experts are stored one by one."""
+    small_model("mixtral").save_pretrained(tmp_path / "experts")
+    return tmp_path / "experts"
+
+
+FIRST = "layers.0.block_sparse_moe.experts.0.w1.weight"
+
+
+def test_quantised_experts_are_left_alone(experts: Path, tmp_path: Path) -> None:
+    tensors = {
+        name: _narrow(value) if ".experts." in name else value for name, value in load(experts).items()
+    }
+    save(experts / "model.safetensors", tensors | {f"{FIRST}_scale_inv": torch.ones(2, 2)})
+    record = perturb_checkpoint(experts, tmp_path / "noisy", NOISE).record
+    assert record.skipped() == {"integer or quantised": 4, "scale of a quantised tensor": 1}
+    assert torch.equal(load(tmp_path / "noisy")[FIRST].view(torch.uint8), tensors[FIRST].view(torch.uint8))
+
+
+def _narrow(value: torch.Tensor) -> torch.Tensor:
+    return value.to(torch.float8_e4m3fn)
+
+
+def test_experts_that_do_not_fit_together_are_refused(experts: Path) -> None:
+    tensors = load(experts)
+    save(experts / "model.safetensors", tensors | {FIRST: tensors[FIRST].bfloat16()})
+    with pytest.raises(ValueError, match=rf"MergeModulelist and Concatenate of '{FIRST}' .*several dtypes"):
+        plan_checkpoint(experts, NOISE)
+    save(experts / "model.safetensors", {name: value for name, value in tensors.items() if name != FIRST})
+    with pytest.raises(ValueError, match="cannot be followed into MixtralModel: MergeModulelist and Conc"):
+        plan_checkpoint(experts, NOISE)
+    assert plan_checkpoint(experts, NOISE, names="file").noised
+
+
+def test_a_bad_value_in_an_expert_is_told_with_both_names(experts: Path, tmp_path: Path) -> None:
+    tensors = load(experts)
+    tensors[FIRST] = torch.full_like(tensors[FIRST], float("nan"))
+    save(experts / "model.safetensors", tensors)
+    with pytest.raises(
+        ValueError, match=rf"'{FIRST}' holds NaN .*exclude='layers\.0\.mlp\.experts\.gate_up_proj'"
+    ):
+        perturb_checkpoint(experts, tmp_path / "noisy", NOISE)
+    method = dither.NoisyTune(seed=1, exclude="layers.0.mlp.experts.gate_up_proj")
+    perturb_checkpoint(experts, tmp_path / "noisy", method)

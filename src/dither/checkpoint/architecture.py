@@ -72,12 +72,15 @@ def architecture_of(checkpoint: Checkpoint, names: Names) -> Architecture:
         return Architecture(StoredNames(kept), "", scales, {name: (row,) for name, row in kept.items()}, ways)
     model = _empty_model(checkpoint)
     refuse_wrapped(checkpoint.root, checkpoint.tensors, instead=_INSTEAD)
-    loading = _loading(checkpoint, model)
+    with _followed(checkpoint, model):
+        loading = loading_of(model, checkpoint.tensors)
     others = _compared(checkpoint, model, loading)
     sources = loading.sources | loading.packed
     _untie(checkpoint, model, sources)
     _take_dtypes(model, sources)
-    if overwritten := finish_loading(model):
+    with _followed(checkpoint, model):
+        overwritten = finish_loading(model)
+    if overwritten:
         logger.warning(
             "%s: %s sets parts of %s while it loads (such as a padding row), so the noise there may be lost",
             checkpoint.root,
@@ -213,9 +216,10 @@ def _may_be_codes(row: StoredTensor) -> bool:
     return row.dtype != "BOOL" and math.prod(row.shape) > 1
 
 
-def _loading(checkpoint: Checkpoint, model: Any) -> Loading:
+@contextlib.contextmanager
+def _followed(checkpoint: Checkpoint, model: Any) -> Iterator[None]:
     try:
-        return loading_of(model, checkpoint.tensors)
+        yield
     except NotFollowed as problem:
         raise ValueError(
             f"{checkpoint.root} cannot be followed into {type(model).__name__}: {problem}. {_CONVERTED}, "

@@ -86,12 +86,18 @@ def finish_loading(model: Any) -> list[str]:
 
     Returns:
         The paths of the parameters that it writes to.
+
+    Raises:
+        NotFollowed: the class cannot do so.
     """
     for tensor in [*model.parameters(), *model.buffers()]:
         tensor._is_hf_initialized = True  # how transformers marks what came from a file
     before = {path: parameter._version for path, parameter in model.named_parameters()}
-    with torch.random.fork_rng(devices=[]):  # some classes draw, whatever is loaded
-        model.initialize_weights()
+    try:
+        with torch.random.fork_rng(devices=[]):  # some classes draw, whatever is loaded
+            model.initialize_weights()
+    except Exception as error:  # whatever a class raises in its own code
+        raise NotFollowed(f"what it does after loading fails here ({error})") from error
     return [path for path, parameter in model.named_parameters() if parameter._version != before[path]]
 
 
