@@ -118,7 +118,7 @@ MISTAKES = {
     "name": (["noisytune-gleu"], "unknown experiment 'noisytune-gleu'; did you mean 'noisytune-glue'?"),
     "file": (["nowhere.toml"], "there is no experiment file nowhere.toml"),
     "seeds": (["SPEC", "--seeds", "zero"], "--seeds zero: 'zero' is no seed and no range"),
-    "no seeds": (["SPEC", "--seeds", ""], "--seeds : '' is no seed and no range"),
+    "no seeds": (["SPEC", "--seeds", ""], "--seeds: '' is blank; is a variable not set?"),
     "tasks": (["SPEC", "--tasks", ","], "--tasks ',' must hold tasks, each once"),
     "task": (["SPEC", "--tasks", "glue/rtee"], "unknown task 'glue/rtee'; did you mean 'glue/rte'?"),
     "model": (["SPEC", "--model", "./nowhere"], "model './nowhere' is no folder here"),
