@@ -42,8 +42,12 @@ BY_DTYPE: dict[torch.dtype, dict[str, dict[str, Any]]] = {
 
 
 def rows() -> list[tuple[str, str, torch.dtype, dict[str, Any]]]:
-    """Every method in every dtype, and every variation of the two that have its settings."""
-    plain = [(name, "", dtype, {}) for name in NOISY for dtype in DTYPES]
+    """Every method in every dtype, and every variation of the two that have its settings.
+
+    Gaussian noise is promised to 1e-6, not to the bit: logarithms are not rounded alike everywhere.
+    """
+    to_the_bit = [name for name in NOISY if create(name).recipe(0).get("law") != "gaussian"]
+    plain = [(name, "", dtype, {}) for name in to_the_bit for dtype in DTYPES]
     varied = [
         (name, label, dtype, settings)
         for name in ("noisytune", "pats")
