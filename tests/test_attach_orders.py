@@ -57,7 +57,7 @@ def whole_run(settings: dict[str, Any], zero_head: bool) -> tuple[dict[str, Any]
 
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("zero_head", [False, True])
-def test_every_order_gives_the_same_bits(settings: dict[str, Any], zero_head: bool) -> None:
+def test_every_order_gives_the_same_bits(settings: dict[str, Any], zero_head: bool, caplog: Any) -> None:
     checkpoint, end = whole_run(settings, zero_head)
     for order, kind in itertools.product(ORDERS, ("fresh", "pages")):
         model, saved = built(kind), copy.deepcopy(checkpoint)
@@ -74,6 +74,8 @@ def test_every_order_gives_the_same_bits(settings: dict[str, Any], zero_head: bo
         assert all(torch.equal(one, end[name]) for name, one in model.state_dict().items()), (order, kind)
         constant = {row.path for row in handle.record().tensors if row.reason == "constant"}
         assert constant == ({"2.weight"} if zero_head else set())
+        handle.detach()
+        assert "writes into .grad" not in caplog.text
 
 
 def test_a_lost_average_is_refused_under_one_mean_too() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from dither.cli import build_parser
+from dither.cli import build_parser, tasks
+from dither.results.diagnosis import explained
 
 COMMANDS = ("demo", "compare", "sweep", "reproduce", "finetune", "sensitivity", "tasks", "methods")
 
@@ -143,3 +147,26 @@ def test_tables_fit_a_terminal_and_lose_nothing(width):
     assert max(len(line.rstrip()) for line in plain.splitlines()) <= width
     assert "…" not in plain
     assert "noisytune-gaussian"[:12] in plain
+
+
+FULL = sqlite3.OperationalError("database or disk is full")
+FULL.sqlite_errorcode = sqlite3.SQLITE_FULL
+FAILURES = {
+    "damaged": (sqlite3.DatabaseError("malformed"), 2),
+    "full": (FULL, 1),
+    "full for the system": (OSError(errno.ENOSPC, "No space left on device"), 1),
+    "no permission": (OSError(errno.EACCES, "Permission denied"), 2),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_full_disk_is_no_fault_of_the_input(dither, monkeypatch, name):
+    failure, status = FAILURES[name]
+
+    def run(*_):
+        with explained(Path("ledger.sqlite"), "written"):
+            raise failure
+
+    monkeypatch.setattr(tasks, "run", run)
+    found, _, err = dither("tasks")
+    assert (found, err[:22]) == (status, "dither: ledger.sqlite ")

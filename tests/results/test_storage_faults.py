@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from results_samples import NOBODY, closed_ledger, experiment, files, in_child, result, spec, sql
 
-from dither.results import Ledger, LedgerError
+from dither.results import Ledger, LedgerDiskError, LedgerError
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_add_on_a_full_disk_fails_clearly_and_the_ledger_goes_on(small_disk):
         ledger.add(big(0))
         fill(small_disk / "ballast")
         for _ in range(2):
-            with pytest.raises(LedgerError, match=r"ledger.sqlite cannot be written: .*full.*before is safe"):
+            with pytest.raises(LedgerDiskError, match=r"cannot be written: .*full.*before is safe"):
                 ledger.add(big(1))
         assert list(ledger.results(predictions=True)) == [big(0)]
         (small_disk / "ballast").unlink()
@@ -71,7 +71,7 @@ def test_close_on_a_full_disk_keeps_everything(small_disk):
 
 def test_creation_on_a_full_disk_leaves_nothing(small_disk):
     fill(small_disk / "ballast")
-    with pytest.raises(LedgerError, match=r"space|full"):
+    with pytest.raises(LedgerDiskError, match=r"space|full"):
         Ledger.create_or_resume(small_disk, experiment())
     assert files(small_disk) == ["ballast"]
     (small_disk / "ballast").unlink()
@@ -94,7 +94,7 @@ def test_a_file_size_limit_is_survived_like_a_full_disk(open_folder):
         with Ledger.create_or_resume(open_folder, experiment()) as ledger:
             ledger.add(big(0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, resource.RLIM_INFINITY))
-            with pytest.raises(LedgerError, match="cannot be written: the disk failed or is full"):
+            with pytest.raises(LedgerDiskError, match="cannot be written: the disk failed or is full"):
                 add_all(ledger, range(1, 9))
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             done = len(ledger)

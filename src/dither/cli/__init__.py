@@ -119,7 +119,15 @@ def _run(arguments: Sequence[str]) -> int:
         if args.traceback or not is_told(error):
             raise
         _complain(f"dither: {error}")
-        return 2 if isinstance(error, ValueError | TypeError | FileNotFoundError) else 1
+        return _status(error)
+
+
+def _status(error: Exception) -> int:
+    """2 for input that is refused, 1 for a run that failed and for what the machine is to blame for."""
+    from dither.results import LedgerDiskError
+
+    is_refusal = isinstance(error, ValueError | TypeError | FileNotFoundError)
+    return 2 if is_refusal and not isinstance(error, LedgerDiskError) else 1
 
 
 def _refuse_blanks(args: argparse.Namespace) -> None:

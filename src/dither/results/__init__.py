@@ -31,7 +31,7 @@ Example:
 """
 
 from dither.results.doses import dose_rows
-from dither.results.errors import LedgerBusyError, LedgerError
+from dither.results.errors import LedgerBusyError, LedgerDiskError, LedgerError
 from dither.results.experiment import MULTILINGUAL, STATISTICS, Experiment, Extension, Look
 from dither.results.ledger import Ledger
 from dither.results.runs import RunResult, RunSpec, count_trainings
@@ -45,6 +45,7 @@ __all__ = [
     "Extension",
     "Ledger",
     "LedgerBusyError",
+    "LedgerDiskError",
     "LedgerError",
     "Look",
     "RunResult",

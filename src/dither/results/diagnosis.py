@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dither.results.errors import LedgerError
+from dither.results.errors import LedgerDiskError, LedgerError, kind_of
 
 _NO_ACCESS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 @contextmanager
 def explained(path: Path, action: str) -> Iterator[None]:
     """Turn SQLite's and the system's errors inside the block into a `LedgerError` that names `path`.
+
+    What the disk is to blame for is a `LedgerDiskError`.
 
     Args:
         path: the database.
@@ -24,14 +27,15 @@ def explained(path: Path, action: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerError(_explanation(path, action, error)) from error
+        kind = LedgerDiskError if primary_code(error) in _DISK else LedgerError
+        raise kind(_explanation(path, action, error)) from error
     except MemoryError as error:  # a damaged length asks for gigabytes
         raise LedgerError(damaged(path, "a row claims more than the memory holds")) from error
     except UnicodeDecodeError as error:
         raise LedgerError(damaged(path, f"a text is no UTF-8: {error.reason}")) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise LedgerError(
+        raise kind_of(error)(
             f"{path} cannot be {action} ({reason}). Check the permissions, the folder and the disk."
         ) from error
 

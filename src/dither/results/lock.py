@@ -13,7 +13,7 @@ import os
 import weakref
 from pathlib import Path
 
-from dither.results.errors import LedgerBusyError, LedgerError
+from dither.results.errors import LedgerBusyError, LedgerError, kind_of
 
 _LIVE: weakref.WeakSet[WriterLock] = weakref.WeakSet()
 
@@ -41,7 +41,7 @@ class WriterLock:
             os.pwrite(self._descriptor, holder, 0)
         except OSError as error:
             self.release()
-            raise LedgerError(f"{path} cannot be written ({error.strerror}). Free some space.") from error
+            raise kind_of(error)(f"{path} cannot be written ({error.strerror}). Free some space.") from error
 
     def release(self) -> None:
         """Remove the lock file and give the lock back; nothing happens the second time."""
@@ -75,7 +75,7 @@ def _locked_file(path: Path) -> int:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise LedgerError(_unwritable(path, error)) from error
+            raise kind_of(error)(_unwritable(path, error)) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if leads_to(path, descriptor):

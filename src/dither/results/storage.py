@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dither.results import database
 from dither.results.diagnosis import explained, wants_copy
-from dither.results.errors import LedgerError
+from dither.results.errors import LedgerError, kind_of
 from dither.results.journal import Journal
 from dither.results.lock import WriterLock
 
@@ -30,7 +30,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LedgerError(
+        raise kind_of(error)(
             f"The folder {folder} cannot be made ({error.strerror}). Choose another --out."
         ) from error
 

@@ -102,7 +102,7 @@ class StepNoise:
         if not work or (skipped is not None and not skipped.is_cuda and bool(skipped)):
             return
         dummy = is_dummy_step(self._optimizer, ((row.named.parameter, gradient) for row, gradient in work))
-        targets = self.targets
+        targets, gradients = self.targets, {id(row.named.parameter): one for row, one in work}
         work = [(row, gradient) for row, gradient in work if id(row.named.parameter) in targets]
         if dummy:  # what loads a distributed checkpoint looks here for the tensors to be filled
             for row, _ in work:
@@ -114,7 +114,7 @@ class StepNoise:
         is_watched = self._watch.looks()
         if is_watched:  # GradScaler leaves its scale to a fused optimizer
             rescaled = getattr(self._optimizer, "grad_scale", None) is not None
-            self._watch.after_step({id(row.named.parameter): one for row, one in work}, rescaled=rescaled)
+            self._watch.after_step(gradients, rescaled=rescaled)
         else:
             self._watch.skip()
         tallies = self._current_tallies()
